@@ -1,0 +1,39 @@
+/**
+ * An output that takes part in the commit: staged before it, published after it (checkpoint-engine 7.14, class C).
+ *
+ * Protocol: `open` once per driver, after the fence; per batch `stage` (nothing visible yet) -> the handle is committed in the batch's record
+ * -> `publish` makes it visible. After a crash `publish` runs again for every handle without a recorded receipt, perhaps
+ * in another process and perhaps though the first publish had succeeded: it is idempotent. A handle whose commit never
+ * happened is never published; `stage` must leave nothing behind that a reader could take for output.
+ */
+export interface Sink<T> {
+  /** Short name, e.g. `blob`; part of the recorded graph. */
+  readonly kind: string;
+  /** Printed at start. */
+  readonly guarantee: SinkGuarantee;
+  /** Plain data without secrets, for messages and the graph description. */
+  readonly description: string;
+
+  open(opening: SinkOpening): Promise<void>;
+  /** `partitions`: the rows of the batch, one array per RDD partition. Returns plain data the checkpoint can store; undefined: nothing to publish. */
+  stage(batch: SinkBatch, partitions: readonly (readonly T[])[]): Promise<unknown>;
+  publish(handle: unknown): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type SinkGuarantee = 'exactly once' | 'at least once' | 'at most once';
+
+export interface SinkOpening {
+  readonly streamId: string;
+  readonly uid: string;
+  readonly epoch: number;
+}
+
+/** Identity of a batch at a sink. (stream, generation, batchId) never names two different contents. */
+export interface SinkBatch {
+  /** Dense counter in the log, from 1. */
+  readonly batchId: number;
+  readonly batchTimeMs: number;
+  /** Counts rewinds of the stream, from 0. */
+  readonly generation: number;
+}

@@ -1,0 +1,51 @@
+import type { Clock } from '../base/clock.ts';
+
+/**
+ * A replayable input, as the driver sees it. The engine fixes a plan per batch, records it, and reads exactly that plan,
+ * in any later process if need be (decision A2).
+ *
+ * Protocol, in this order: `start` once; then per batch `plan`, `read` of every partition (again on a task retry, and
+ * for a recorded plan after a restart), `committed` once the batch is durable; `stop` at the end, at any moment.
+ * Positions and partitions of a plan are opaque plain data (what the value codec can store), free of secrets.
+ */
+export interface Source<T> {
+  /** Short name of the technology, e.g. `event-hubs`; part of the recorded graph. */
+  readonly kind: string;
+  /** What this input is bound to (hub, consumer group), plain data without secrets: a restart with other values is refused. */
+  readonly identity: Readonly<Record<string, string>>;
+
+  /** Connects. @throws TidemarkError when it cannot work at all: wrong name, wrong credentials, position gone. */
+  start(start: SourceStart): Promise<void>;
+  /** What has arrived by now and is not planned yet, within the limits the source was configured with. Moves the planning position. */
+  plan(): Promise<SourcePlan>;
+  /**
+   * Pushes the rows of one partition of `plan` in order, in chunks. May run again for the same plan until `committed`.
+   * A push must not keep the array.
+   */
+  read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void>;
+  /** The batch of `plan` is durable: buffered rows up to its position may be freed. */
+  committed(plan: SourcePlan): void;
+  /** Records known to be available and not planned yet. Used for a graceful stop and for the lag in the status line. */
+  backlog(): number;
+  /** Idempotent; rejects pending reads with CANCELLED. */
+  stop(): Promise<void>;
+}
+
+export interface SourceStart {
+  /** Where the last committed batch ended; undefined on the first start of the stream. */
+  readonly position: unknown;
+  /** Driver epoch, at least 1, higher for every newer driver of the stream: the fence at sources that know one (owner level). */
+  readonly epoch: number;
+  readonly clock: Clock;
+  /** A failure outside any call (stolen link, hub deleted): the driver stops with it. Called at most once. */
+  readonly fail: (error: Error) => void;
+}
+
+export interface SourcePlan {
+  /** One range per source partition, ascending; becomes one RDD partition each. */
+  readonly partitions: readonly unknown[];
+  /** Where the next plan starts, once this batch is committed. */
+  readonly position: unknown;
+  /** Rows in this plan. */
+  readonly records: number;
+}

@@ -1,0 +1,32 @@
+/** The operations of the port, as they are counted and priced. A `putIfAbsent` that has to read back counts one `head` more. */
+export const operationTypes = ['get', 'head', 'put', 'list', 'delete'] as const;
+export type OperationType = (typeof operationTypes)[number];
+
+export interface OperationCount {
+  /** Requests sent, retries included. */
+  requests: number;
+  bytesWritten: number;
+  bytesRead: number;
+}
+
+/** Counts since the store was opened. Cost is a tested property: tests compare two snapshots. */
+export class OperationCounters {
+  readonly #counts: Record<OperationType, OperationCount> = {
+    get: { requests: 0, bytesWritten: 0, bytesRead: 0 },
+    head: { requests: 0, bytesWritten: 0, bytesRead: 0 },
+    put: { requests: 0, bytesWritten: 0, bytesRead: 0 },
+    list: { requests: 0, bytesWritten: 0, bytesRead: 0 },
+    delete: { requests: 0, bytesWritten: 0, bytesRead: 0 },
+  };
+
+  add(type: OperationType, bytesWritten = 0, bytesRead = 0): void {
+    const count = this.#counts[type];
+    count.requests += 1;
+    count.bytesWritten += bytesWritten;
+    count.bytesRead += bytesRead;
+  }
+
+  snapshot(): Readonly<Record<OperationType, Readonly<OperationCount>>> {
+    return structuredClone(this.#counts);
+  }
+}
