@@ -4,8 +4,8 @@ import type { Clock } from '../base/clock.ts';
  * A replayable input, as the driver sees it. The engine fixes a plan per batch, records it, and reads exactly that plan,
  * in any later process if need be (decision A2).
  *
- * Protocol, in this order: `start` once; then per batch `plan`, `read` of every partition (again on a task retry, and
- * for a recorded plan after a restart), `committed` once the batch is durable; `stop` at the end, at any moment.
+ * Protocol, in this order: `start` once; then per batch `plan` (or `adopt`, for a plan recorded before a restart), `read`
+ * of every partition (again on a task retry), `committed` once the batch is durable; `stop` at the end, at any moment.
  * Positions and partitions of a plan are opaque plain data (what the value codec can store), free of secrets.
  */
 export interface Source<T> {
@@ -18,6 +18,11 @@ export interface Source<T> {
   start(start: SourceStart): Promise<void>;
   /** What has arrived by now and is not planned yet, within the limits the source was configured with. Moves the planning position. */
   plan(): Promise<SourcePlan>;
+  /**
+   * The engine will run this recorded plan instead of a fresh one: the next `plan` goes on after it. Its first range
+   * begins at the position given to `start`.
+   */
+  adopt(plan: SourcePlan): void;
   /**
    * Pushes the rows of one partition of `plan` in order, in chunks. May run again for the same plan until `committed`.
    * A push must not keep the array.
