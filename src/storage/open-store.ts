@@ -1,0 +1,86 @@
+import { type Clock, SystemClock } from '../base/clock.ts';
+import { TidemarkError } from '../base/errors.ts';
+import { type Random, SystemRandom } from '../base/random.ts';
+import { MemoryStore } from './memory-store.ts';
+import type { ObjectStore } from './object-store.ts';
+import { parseStoreUrl } from './store-url.ts';
+
+/** What an Azure credential looks like: every `TokenCredential` of `@azure/identity` fits. */
+export interface TokenCredentialLike {
+  getToken(
+    scopes: string | string[],
+    options?: { readonly abortSignal?: AbortSignal },
+  ): Promise<{ token: string; expiresOnTimestamp: number } | null>;
+}
+
+/** Times and bounds of retries; see docs/storage.md. */
+export interface StoreRetryOptions {
+  /** Attempts per operation, the first included. Default 8. */
+  readonly attemptsMax?: number | undefined;
+  /** Wait before the second attempt; doubles from there, with jitter. Default 100. */
+  readonly delayMinMs?: number | undefined;
+  /** Default 5,000. */
+  readonly delayMaxMs?: number | undefined;
+  /** How long one request may take, plus 1 ms per KiB of its body. Default 15,000. */
+  readonly tryTimeoutMs?: number | undefined;
+}
+
+export interface StoreOptions {
+  /** For Azure. Default: `AZURE_STORAGE_CONNECTION_STRING` if it is of the same account. */
+  readonly connectionString?: string | undefined;
+  /** Of the account or the container, with or without the `?`. */
+  readonly sasToken?: string | undefined;
+  readonly accountKey?: string | undefined;
+  readonly credential?: TokenCredentialLike | undefined;
+  /** Creates a missing Azure container. Default false. */
+  readonly createContainer?: boolean | undefined;
+  readonly retry?: StoreRetryOptions | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: Random | undefined;
+  /** Gives up opening. Not used afterwards: that is what `close` is for. */
+  readonly signal?: AbortSignal | undefined;
+  /** Default `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+}
+
+const optionNames = [
+  'connectionString',
+  'sasToken',
+  'accountKey',
+  'credential',
+  'createContainer',
+  'retry',
+  'clock',
+  'random',
+  'signal',
+  'env',
+] as const satisfies readonly (keyof StoreOptions)[];
+
+/**
+ * Opens the store a URL names (forms: docs/storage.md) and checks once that it answers.
+ *
+ * @throws TidemarkError URL_INVALID, OPTION_INVALID, CREDENTIALS_INVALID, CONTAINER_MISSING, STORE_FORBIDDEN,
+ * STORE_UNAVAILABLE, DEPENDENCY_MISSING, CANCELLED
+ */
+export async function openObjectStore(url: string, options: StoreOptions = {}): Promise<ObjectStore> {
+  checkNames(options, optionNames, 'of a store');
+  const location = parseStoreUrl(url);
+  const clock = options.clock ?? new SystemClock();
+  const random = options.random ?? new SystemRandom();
+  switch (location.kind) {
+    case 'memory':
+      return new MemoryStore({ name: location.name, prefix: location.prefix, clock });
+    default:
+      void random;
+      throw new TidemarkError('URL_INVALID', `No store for ${location.url} yet.`);
+  }
+}
+
+function checkNames(options: object, accepted: readonly string[], what: string): void {
+  const unknown = Object.keys(options).filter((name) => !accepted.includes(name));
+  if (unknown.length === 0) return;
+  throw new TidemarkError(
+    'OPTION_INVALID',
+    `Unknown option ${unknown.map((name) => `"${name}"`).join(', ')} ${what}. Accepted: ${accepted.join(', ')}.`,
+  );
+}
