@@ -1,9 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
+const fast = ['test/unit/**/*.test.ts', 'test/types/**/*.test.ts'];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    testTimeout: 30_000,
     maxWorkers: 2,
+    testTimeout: 30_000,
+    projects: [
+      // No network, no child process: `npm run check` runs these.
+      { extends: true, test: { name: 'fast', include: fast } },
+      // Azurite, the emulator, child processes, crashes. Everything that is not fast, so that no test file is left out.
+      { extends: true, test: { name: 'slow', include: ['test/**/*.test.ts'], exclude: fast, hookTimeout: 60_000 } },
+    ],
   },
 });
