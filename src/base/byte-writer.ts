@@ -1,0 +1,121 @@
+import { invariant } from './errors.ts';
+
+const initialBytes = 256;
+// Up to here a character loop beats the call into Buffer.write.
+const shortStringChars = 48;
+
+/**
+ * Appends binary fields to one growing buffer. All numbers are little-endian; a varint is unsigned LEB128.
+ *
+ * Owns its buffer: a view handed out by `view()` is valid until the next write or `reset()`, `finish()` gives a copy.
+ * Reuse one writer for many messages with `reset()`: the buffer is kept.
+ */
+export class ByteWriter {
+  #buffer: Buffer;
+  #data: DataView;
+  #length = 0;
+
+  constructor(capacity: number = initialBytes) {
+    this.#buffer = Buffer.alloc(Math.max(capacity, 16));
+    this.#data = new DataView(this.#buffer.buffer, this.#buffer.byteOffset, this.#buffer.byteLength);
+  }
+
+  /** Bytes written since the last reset. */
+  get length(): number {
+    return this.#length;
+  }
+
+  u8(value: number): void {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+  }
+
+  u32le(value: number): void {
+    this.#reserve(4);
+    this.#data.setUint32(this.#length, value, true);
+    this.#length += 4;
+  }
+
+  f64(value: number): void {
+    this.#reserve(8);
+    this.#data.setFloat64(this.#length, value, true);
+    this.#length += 8;
+  }
+
+  /** A non-negative safe integer in 1-8 bytes. */
+  varint(value: number): void {
+    invariant(Number.isSafeInteger(value) && value >= 0, `A varint holds a non-negative safe integer, not ${value}.`);
+    this.#reserve(8);
+    const buffer = this.#buffer;
+    let at = this.#length;
+    let rest = value;
+    while (rest >= 0x80) {
+      buffer[at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    buffer[at++] = rest;
+    this.#length = at;
+  }
+
+  /** The bytes alone; the reader must know how many. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** Varint length, then the bytes. */
+  bytes(bytes: Uint8Array): void {
+    this.varint(bytes.length);
+    this.raw(bytes);
+  }
+
+  /** Varint length in bytes, then UTF-8. The string must be well-formed (`isWellFormed()`): others would not come back. */
+  string(text: string): void {
+    if (text.length <= shortStringChars && this.#shortAscii(text)) return;
+    const size = Buffer.byteLength(text, 'utf8');
+    this.varint(size);
+    this.#reserve(size);
+    this.#buffer.write(text, this.#length, 'utf8');
+    this.#length += size;
+  }
+
+  /** A copy of what was written. */
+  finish(): Uint8Array {
+    return new Uint8Array(this.view());
+  }
+
+  /** What was written, without a copy: valid until the next write or reset. */
+  view(): Uint8Array {
+    return new Uint8Array(this.#buffer.buffer, this.#buffer.byteOffset, this.#length);
+  }
+
+  /** Forgets what was written and keeps the buffer. */
+  reset(): void {
+    this.#length = 0;
+  }
+
+  #shortAscii(text: string): boolean {
+    const size = text.length;
+    this.#reserve(size + 1);
+    const buffer = this.#buffer;
+    let at = this.#length + 1;
+    for (let i = 0; i < size; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit >= 0x80) return false;
+      buffer[at++] = unit;
+    }
+    buffer[this.#length] = size;
+    this.#length = at;
+    return true;
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#length + more;
+    if (needed <= this.#buffer.length) return;
+    const grown = Buffer.alloc(Math.max(needed, this.#buffer.length * 2));
+    grown.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = grown;
+    this.#data = new DataView(grown.buffer, grown.byteOffset, grown.byteLength);
+  }
+}
