@@ -1,3 +1,4 @@
+import { hashBytes } from './checksum.ts';
 import { TidemarkError } from './errors.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -23,6 +24,11 @@ export class ByteReader {
 
   get remaining(): number {
     return this.#buffer.length - this.#offset;
+  }
+
+  /** Hash of what was read since `start` (a former `offset`): equals the writer's. */
+  hashSince(start: number): number {
+    return hashBytes(this.#buffer, start, this.#offset);
   }
 
   u8(): number {

@@ -1,3 +1,4 @@
+import { hashBytes } from './checksum.ts';
 import { invariant } from './errors.ts';
 
 const initialBytes = 256;
@@ -88,6 +89,11 @@ export class ByteWriter {
   /** What was written, without a copy: valid until the next write or reset. */
   view(): Uint8Array {
     return new Uint8Array(this.#buffer.buffer, this.#buffer.byteOffset, this.#length);
+  }
+
+  /** Hash of what was written since `start` (a former `length`), without a view of it. */
+  hashSince(start: number): number {
+    return hashBytes(this.#buffer, start, this.#length);
   }
 
   /** Forgets what was written and keeps the buffer. */

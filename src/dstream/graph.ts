@@ -1,0 +1,86 @@
+import { TidemarkError } from '../base/errors.ts';
+import type { StreamNode } from './stream-node.ts';
+import type { SourceNode } from './source-node.ts';
+import type { Output } from './output.ts';
+import type { StatefulNode } from './stateful-node.ts';
+
+const uidForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** The program as the user defined it: streams in order of definition, outputs in order of registration. */
+export class DStreamGraph {
+  readonly batchIntervalMs: number;
+  /** Partitions of a shuffle when the program names no number. */
+  readonly defaultParallelism: number;
+  readonly streams: StreamNode<unknown>[] = [];
+  readonly sources: SourceNode<unknown>[] = [];
+  readonly stateful: StatefulNode<unknown>[] = [];
+  readonly outputs: Output[] = [];
+  readonly #uids = new Set<string>();
+  readonly #countByKind = new Map<string, number>();
+  readonly #requiresOpen: () => void;
+
+  /** `requireOpen` throws when the program may no longer be extended. */
+  constructor(batchIntervalMs: number, defaultParallelism: number, requireOpen: () => void) {
+    this.batchIntervalMs = batchIntervalMs;
+    this.defaultParallelism = defaultParallelism;
+    this.#requiresOpen = requireOpen;
+  }
+
+  /** Adds a stream and returns its id: 0, 1, 2 ... in order of definition, parents first. */
+  add(stream: StreamNode<unknown>): number {
+    this.#requiresOpen();
+    this.streams.push(stream);
+    return this.streams.length - 1;
+  }
+
+  addOutput(output: Output): void {
+    this.#requiresOpen();
+    this.outputs.push(output);
+  }
+
+  /** The identity under which a source, stateful operator or output is found again after a restart. */
+  assignUid(kind: string, given: string | undefined): string {
+    this.#requiresOpen();
+    const ordinal = (this.#countByKind.get(kind) ?? 0) + 1;
+    this.#countByKind.set(kind, ordinal);
+    const uid = given ?? `${kind}-${ordinal}`;
+    if (!uidForm.test(uid)) {
+      throw new TidemarkError(
+        'OPTION_INVALID',
+        `uid '${uid}' of ${kind} is not usable: letters, digits, '.', '_' and '-', starting with a letter or digit, at most 64.`,
+      );
+    }
+    if (this.#uids.has(uid)) {
+      throw new TidemarkError('OPTION_INVALID', `uid '${uid}' is used twice: give ${kind} a uid of its own.`);
+    }
+    this.#uids.add(uid);
+    return uid;
+  }
+
+  /** The streams an output depends on, parents first. Others are never generated. */
+  reachable(): Set<StreamNode<unknown>> {
+    const seen = new Set<StreamNode<unknown>>();
+    const visit = (stream: StreamNode<unknown>): void => {
+      if (seen.has(stream)) return;
+      for (const parent of stream.parents) visit(parent);
+      seen.add(stream);
+    };
+    for (const output of this.outputs) visit(output.stream);
+    return seen;
+  }
+
+  /** True when an output acts while the batch runs, so that its plan must be durable first. */
+  get actsDuringBatch(): boolean {
+    return this.outputs.some((output) => output.kind === 'foreach');
+  }
+
+  /** @throws GRAPH_INVALID */
+  validate(): void {
+    if (this.outputs.length === 0) {
+      throw new TidemarkError(
+        'GRAPH_INVALID',
+        'No output operations registered, so nothing to execute: end a stream with print(), foreachRDD() or saveTo().',
+      );
+    }
+  }
+}

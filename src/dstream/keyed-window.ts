@@ -1,0 +1,186 @@
+import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
+import { copyPlain } from '../base/plain-data.ts';
+import type { Duration } from '../base/time.ts';
+import { HashPartitioner } from '../rdd/partitioner.ts';
+import type { RDD } from '../rdd/rdd.ts';
+import type { StatePartition } from '../state/state-partition.ts';
+import { StateTable } from '../state/state-table.ts';
+import type { Batch } from './batch.ts';
+import { requireMultiple, StatefulNode, type StatefulOptions, StateRDD } from './stateful-node.ts';
+import type { StreamNode } from './stream-node.ts';
+
+export interface KeyedWindowOptions<K, V> extends StatefulOptions {
+  /** Keys whose value it refuses leave the window's state. Without it keys that left the window keep a neutral value. */
+  readonly filter?: ((row: readonly [K, V]) => boolean) | undefined;
+}
+
+interface KeyedWindow<K, V> extends KeyedWindowOptions<K, V> {
+  readonly reduce: (a: V, b: V) => V;
+  readonly inverse: ((a: V, b: V) => V) | undefined;
+  readonly length: Duration;
+  readonly slide: Duration | undefined;
+}
+
+/** A stretch of panes, both ends included. */
+interface PaneRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+interface Folded<K, V> {
+  readonly key: K;
+  value: V;
+}
+
+/**
+ * Spark's reduceByKeyAndWindow. One aggregate per key and pane, a pane being the greatest common divisor of length and
+ * slide: each is written once while its batches come in and dropped with its pane, never once per overlapping window.
+ *
+ * Without an inverse function a slide folds the panes of the window. With one, pane 0 holds the value of the window that
+ * was emitted last, and a slide touches only the keys of the panes that leave and enter; the meta value names the newest
+ * pane that has entered. The value is stored, not folded anew at a restart: with floating point numbers the two differ.
+ */
+export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
+  readonly #parent: StreamNode<readonly [K, V]>;
+  readonly #window: KeyedWindow<K, V>;
+  readonly #partitioner: HashPartitioner;
+  readonly #paneMs: number;
+  readonly #panesPerWindow: number;
+
+  constructor(parent: StreamNode<readonly [K, V]>, window: KeyedWindow<K, V>) {
+    const lengthMs = window.length.milliseconds;
+    const slideMs = window.slide?.milliseconds ?? parent.slideMs;
+    requireMultiple('reduceByKeyAndWindow', 'length', lengthMs, parent.slideMs);
+    requireMultiple('reduceByKeyAndWindow', 'slide', slideMs, parent.slideMs);
+    const uid = parent.graph.assignUid('reduceByKeyAndWindow', window.uid);
+    const partitioner = new HashPartitioner(window.numPartitions ?? parent.graph.defaultParallelism);
+    super({
+      graph: parent.graph,
+      operator: 'reduceByKeyAndWindow',
+      uid,
+      parent,
+      slideMs,
+      table: new StateTable({ uid, numPartitions: partitioner.numPartitions }),
+      parameters: { lengthMs, slideMs, inverse: window.inverse === undefined ? 0 : 1 },
+    });
+    this.#parent = parent;
+    this.#window = window;
+    this.#partitioner = partitioner;
+    this.#paneMs = greatestCommonDivisor(lengthMs, slideMs);
+    this.#panesPerWindow = lengthMs / this.#paneMs;
+  }
+
+  override advance(batch: Batch): RDD<unknown> | undefined {
+    return batch.isValidFor(this.slideMs) ? this.rdd(batch) : this.#absorb(batch, undefined);
+  }
+
+  protected override compute(batch: Batch): RDD<[K, V]> {
+    const last = this.#pane(batch);
+    const window = { first: last - this.#panesPerWindow + 1, last };
+    const newestEntered = (this.table.meta as number | undefined) ?? 0;
+    if (this.#window.inverse !== undefined) this.table.meta = last;
+    return this.#absorb(batch, (state) => {
+      const rows =
+        this.#window.inverse === undefined
+          ? this.#fold(state, window)
+          : this.#slide(state, window, newestEntered, this.#window.inverse);
+      for (const pane of state.panes()) if (pane > 0 && pane < window.first) state.dropPane(pane);
+      return rows;
+    });
+  }
+
+  /** Takes the batch's rows into the open pane; `emit` gives the rows of the window, if one ends here. */
+  #absorb(batch: Batch, emit: ((state: StatePartition) => [K, V][]) | undefined): RDD<[K, V]> {
+    const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
+    const reduce = this.#window.reduce;
+    const reduced = parent.reduceByKey(reduce, this.#partitioner);
+    const pane = this.#pane(batch);
+    return new StateRDD(reduced, this.operator, this.table, batch.batchId, (state, rows: readonly (readonly [K, V])[]) => {
+      for (let i = 0; i < rows.length; i++) {
+        const [key, value] = rows[i]!;
+        const id = keyIdentity(key);
+        const cell = state.get(pane, id);
+        state.put(pane, id, key, cell === undefined ? value : reduce(copyPlain(cell.value) as V, value));
+      }
+      return emit === undefined ? [] : emit(state);
+    });
+  }
+
+  /** The window's value per key, panes folded from the oldest to the newest. */
+  #fold(state: StatePartition, panes: PaneRange): [K, V][] {
+    const rows: [K, V][] = [];
+    for (const folded of this.#foldPanes(state, panes).values()) rows.push([folded.key, folded.value]);
+    return rows;
+  }
+
+  #slide(
+    state: StatePartition,
+    window: PaneRange,
+    newestEntered: number,
+    inverse: (a: V, b: V) => V,
+  ): [K, V][] {
+    const { reduce, filter } = this.#window;
+    const left = this.#foldPanes(state, { first: 1, last: Math.min(window.first - 1, newestEntered) });
+    const entered = this.#foldPanes(state, { first: Math.max(window.first, newestEntered + 1), last: window.last });
+    const touched = new Map<KeyIdentity, Folded<K, V>>([...left, ...entered]);
+    for (const [id, { key }] of touched) {
+      const previous = state.get(0, id);
+      let value: V;
+      if (previous === undefined) {
+        // A new key, or one that the filter had let go while some of its values were still in the window.
+        const folded = this.#foldKey(state, id, window);
+        if (folded === undefined) continue;
+        value = folded;
+      } else {
+        value = copyPlain(previous.value) as V;
+        const out = left.get(id);
+        const into = entered.get(id);
+        if (out !== undefined) value = inverse(value, out.value);
+        if (into !== undefined) value = reduce(value, into.value);
+      }
+      if (filter === undefined || filter([key, value])) state.put(0, id, key, value);
+      else if (previous !== undefined) state.remove(0, id);
+    }
+    const rows: [K, V][] = [];
+    state.forEach(0, (id, cell) => {
+      const value = state.isChanged(0, id) ? cell.value : copyPlain(cell.value);
+      rows.push([cell.key as K, value as V]);
+    });
+    return rows;
+  }
+
+  #foldPanes(state: StatePartition, panes: PaneRange): Map<KeyIdentity, Folded<K, V>> {
+    const reduce = this.#window.reduce;
+    const byKey = new Map<KeyIdentity, Folded<K, V>>();
+    for (const pane of state.panes()) {
+      if (pane === 0 || pane < panes.first || pane > panes.last) continue;
+      state.forEach(pane, (id, cell) => {
+        const value = copyPlain(cell.value) as V;
+        const folded = byKey.get(id);
+        if (folded === undefined) byKey.set(id, { key: cell.key as K, value });
+        else folded.value = reduce(folded.value, value);
+      });
+    }
+    return byKey;
+  }
+
+  #foldKey(state: StatePartition, id: KeyIdentity, panes: PaneRange): V | undefined {
+    let folded: V | undefined;
+    for (let pane = Math.max(1, panes.first); pane <= panes.last; pane++) {
+      const cell = state.get(pane, id);
+      if (cell === undefined) continue;
+      const value = copyPlain(cell.value) as V;
+      folded = folded === undefined ? value : this.#window.reduce(folded, value);
+    }
+    return folded;
+  }
+
+  /** The pane of a batch time; panes count from 1 at zero time and are open at their start. */
+  #pane(batch: Batch): number {
+    return Math.ceil((batch.timeMs - batch.zeroTimeMs) / this.#paneMs);
+  }
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}

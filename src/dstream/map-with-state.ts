@@ -1,0 +1,197 @@
+import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
+import { TidemarkError } from '../base/errors.ts';
+import { copyPlain, equalPlain } from '../base/plain-data.ts';
+import type { Duration, Time } from '../base/time.ts';
+import { HashPartitioner } from '../rdd/partitioner.ts';
+import type { RDD } from '../rdd/rdd.ts';
+import type { Cell, StatePartition } from '../state/state-partition.ts';
+import { StateTable } from '../state/state-table.ts';
+import type { Batch } from './batch.ts';
+import type { StreamNode } from './stream-node.ts';
+import { StatefulNode, type StatefulOptions, StateRDD } from './stateful-node.ts';
+
+/** The state of one key during one call of the function of `mapWithState`. Don't keep it: it is reused. Source: Spark's `State`. */
+export interface State<S> {
+  exists(): boolean;
+  /** @throws OPTION_INVALID when the key has no state. */
+  get(): S;
+  getOption(): S | undefined;
+  /** @throws OPTION_INVALID after `remove()`, or while the key is timing out. */
+  update(state: S): void;
+  /** @throws OPTION_INVALID when removed already, or while the key is timing out. */
+  remove(): void;
+  /** True in the one call a key gets when its timeout has passed; it is removed after the call. */
+  isTimingOut(): boolean;
+}
+
+/**
+ * `value` is undefined when the key is timing out. What it returns is emitted, undefined emits nothing.
+ * Differs from Spark, where a second form of the function takes the time first: here the time comes last.
+ */
+export type StateFunction<K, V, S, M> = (key: K, value: V | undefined, state: State<S>, time: Time) => M;
+
+/** What `mapWithState` does with each record. Immutable: every method gives a new spec. Source: Spark's `StateSpec`. */
+export class StateSpec<K, V, S, M> {
+  readonly run: StateFunction<K, V, S, M>;
+  readonly timeoutMs: number | undefined;
+
+  private constructor(run: StateFunction<K, V, S, M>, timeoutMs: number | undefined) {
+    this.run = run;
+    this.timeoutMs = timeoutMs;
+  }
+
+  static function<K, V, S, M>(run: StateFunction<K, V, S, M>): StateSpec<K, V, S, M> {
+    if (typeof run !== 'function') {
+      throw new TidemarkError('OPTION_INVALID', `StateSpec.function(${String(run)}): the argument must be a function.`);
+    }
+    return new StateSpec(run, undefined);
+  }
+
+  /** Removes a key that had no data for longer than `idle`, after one last call. Checked in every batch. */
+  timeout(idle: Duration): StateSpec<K, V, S, M> {
+    if (idle.milliseconds <= 0) {
+      throw new TidemarkError('OPTION_INVALID', `StateSpec.timeout(${idle}): the timeout must be positive.`);
+    }
+    return new StateSpec(this.run, idle.milliseconds);
+  }
+}
+
+/** Spark's mapWithState: one call per record, in order; state is touched by keys with data, or whose timeout has passed. */
+export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefined>> {
+  readonly #parent: StreamNode<readonly [K, V]>;
+  readonly #spec: StateSpec<K, V, S, M>;
+  readonly #partitioner: HashPartitioner;
+
+  constructor(parent: StreamNode<readonly [K, V]>, spec: StateSpec<K, V, S, M>, options: StatefulOptions) {
+    const uid = parent.graph.assignUid('mapWithState', options.uid);
+    const partitioner = new HashPartitioner(options.numPartitions ?? parent.graph.defaultParallelism);
+    const keepsTimes = spec.timeoutMs !== undefined;
+    super({
+      graph: parent.graph,
+      operator: 'mapWithState',
+      uid,
+      parent,
+      slideMs: parent.slideMs,
+      table: new StateTable({ uid, numPartitions: partitioner.numPartitions, keepsTimes }),
+      parameters: { keepsTimes: keepsTimes ? 1 : 0 },
+    });
+    this.#parent = parent;
+    this.#spec = spec;
+    this.#partitioner = partitioner;
+  }
+
+  override advance(batch: Batch): RDD<unknown> | undefined {
+    return this.rdd(batch);
+  }
+
+  override timeoutThresholdMs(batch: Batch): number {
+    return batch.timeMs - (this.#spec.timeoutMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  protected override compute(batch: Batch): RDD<Exclude<M, undefined>> {
+    const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
+    return new StateRDD(parent.partitionBy(this.#partitioner), this.operator, this.table, batch.batchId, (state, rows) =>
+      this.#step(state, rows, batch),
+    );
+  }
+
+  #step(state: StatePartition, rows: readonly (readonly [K, V])[], batch: Batch): Exclude<M, undefined>[] {
+    const run = this.#spec.run;
+    const touched = new Map<KeyIdentity, StateSlot<S>>();
+    const out: Exclude<M, undefined>[] = [];
+    for (let i = 0; i < rows.length; i++) {
+      const [key, value] = rows[i]!;
+      const id = keyIdentity(key);
+      let slot = touched.get(id);
+      if (slot === undefined) {
+        slot = new StateSlot<S>(key, state.get(0, id), false);
+        touched.set(id, slot);
+      }
+      slot.beginCall();
+      const mapped = run(key, value, slot, batch.time);
+      if (mapped !== undefined) out.push(mapped as Exclude<M, undefined>);
+    }
+    if (this.#spec.timeoutMs !== undefined) {
+      for (const cell of state.expiring(this.timeoutThresholdMs(batch))) {
+        const id = keyIdentity(cell.key);
+        if (touched.has(id)) continue;
+        const mapped = run(cell.key as K, undefined, new StateSlot<S>(cell.key, cell, true), batch.time);
+        if (mapped !== undefined) out.push(mapped as Exclude<M, undefined>);
+        state.remove(0, id);
+      }
+    }
+    const touchMs = this.#spec.timeoutMs === undefined ? 0 : batch.timeMs;
+    for (const [id, slot] of touched) slot.store(state, id, touchMs);
+    return out;
+  }
+}
+
+/** A key's state within one batch: what it was committed as, and what the calls so far have made of it. */
+class StateSlot<S> implements State<S> {
+  readonly #key: unknown;
+  readonly #committed: Cell | undefined;
+  readonly #timingOut: boolean;
+  #value: S | undefined;
+  #exists: boolean;
+  #removedInCall = false;
+
+  constructor(key: unknown, committed: Cell | undefined, timingOut: boolean) {
+    this.#key = key;
+    this.#committed = committed;
+    this.#timingOut = timingOut;
+    this.#exists = committed !== undefined;
+    this.#value = copyPlain(committed?.value) as S | undefined;
+  }
+
+  beginCall(): void {
+    this.#removedInCall = false;
+  }
+
+  exists(): boolean {
+    return this.#exists;
+  }
+
+  get(): S {
+    if (!this.#exists) throw this.#refused('get', 'the key has no state; use getOption() or exists()');
+    return this.#value as S;
+  }
+
+  getOption(): S | undefined {
+    return this.#value;
+  }
+
+  update(state: S): void {
+    if (this.#removedInCall) throw this.#refused('update', 'it was removed in the same call');
+    if (this.#timingOut) throw this.#refused('update', 'it is timing out');
+    if (state === undefined) throw this.#refused('update', 'undefined is no state; use remove()');
+    this.#value = state;
+    this.#exists = true;
+  }
+
+  remove(): void {
+    if (this.#removedInCall) throw this.#refused('remove', 'it was removed already');
+    if (this.#timingOut) throw this.#refused('remove', 'it is timing out, and removed after this call anyway');
+    this.#value = undefined;
+    this.#exists = false;
+    this.#removedInCall = true;
+  }
+
+  isTimingOut(): boolean {
+    return this.#timingOut;
+  }
+
+  /** Writes what differs from the committed cell; with a timeout, any data counts as a touch. */
+  store(state: StatePartition, id: KeyIdentity, touchMs: number): void {
+    const committed = this.#committed;
+    if (!this.#exists) {
+      if (committed !== undefined) state.remove(0, id);
+      return;
+    }
+    if (committed !== undefined && committed.timeMs === touchMs && equalPlain(this.#value, committed.value)) return;
+    state.put(0, id, this.#key, this.#value, touchMs);
+  }
+
+  #refused(call: string, reason: string): TidemarkError {
+    return new TidemarkError('OPTION_INVALID', `State.${call}() of key ${String(this.#key)} is not possible: ${reason}.`);
+  }
+}

@@ -1,0 +1,49 @@
+import { invariant } from '../base/errors.ts';
+import { RDD } from '../rdd/rdd.ts';
+import type { RddContext } from '../rdd/rdd-context.ts';
+import type { TaskContext } from '../rdd/task-context.ts';
+import type { Source, SourcePlan } from '../sources/source.ts';
+import type { Batch } from './batch.ts';
+import { StreamNode } from './stream-node.ts';
+import type { DStreamGraph } from './graph.ts';
+
+/** The rows of a source, batch by batch as planned. */
+export class SourceNode<T> extends StreamNode<T> {
+  readonly uid: string;
+  readonly source: Source<T>;
+
+  constructor(graph: DStreamGraph, source: Source<T>, uid: string | undefined) {
+    const assigned = graph.assignUid(source.kind, uid);
+    super(graph, source.kind, [], graph.batchIntervalMs);
+    this.uid = assigned;
+    this.source = source;
+    graph.sources.push(this);
+  }
+
+  protected override compute(batch: Batch): RDD<T> {
+    const plan = batch.plans.get(this.uid);
+    invariant(plan !== undefined, `Batch ${batch.batchId} has no plan for source '${this.uid}'.`);
+    return new SourceRDD<T>(batch.rdds, this.source, plan);
+  }
+}
+
+/** One RDD partition per range of the plan. */
+class SourceRDD<T> extends RDD<T> {
+  readonly numPartitions: number;
+  readonly dependencies = [];
+  readonly #source: Source<T>;
+  readonly #plan: SourcePlan;
+
+  constructor(context: RddContext, source: Source<T>, plan: SourcePlan) {
+    super(context, source.kind);
+    this.numPartitions = plan.partitions.length;
+    this.#source = source;
+    this.#plan = plan;
+  }
+
+  override pipe(partition: number, _task: TaskContext, push: (row: T) => void): Promise<void> {
+    return this.#source.read(this.#plan, partition, (chunk) => {
+      for (let i = 0; i < chunk.length; i++) push(chunk[i]!);
+    });
+  }
+}

@@ -1,0 +1,106 @@
+import { TidemarkError } from '../base/errors.ts';
+import { RDD } from '../rdd/rdd.ts';
+import type { TaskContext } from '../rdd/task-context.ts';
+import type { StatePartition } from '../state/state-partition.ts';
+import type { StateTable } from '../state/state-table.ts';
+import type { Batch } from './batch.ts';
+import { StreamNode } from './stream-node.ts';
+import type { DStreamGraph } from './graph.ts';
+
+/** How the user names an operator that a restart must find again. */
+export interface UidOption {
+  /** Identity across restarts and code changes. Default: derived from operator kind and position, and reported at start. */
+  readonly uid?: string | undefined;
+}
+
+export interface StatefulOptions extends UidOption {
+  /** Partitions of the state. Default: the context's `defaultParallelism`. */
+  readonly numPartitions?: number | undefined;
+}
+
+interface StatefulNodeFields {
+  readonly graph: DStreamGraph;
+  readonly operator: string;
+  readonly uid: string;
+  readonly parent: StreamNode<unknown>;
+  readonly slideMs: number;
+  readonly table: StateTable;
+  /** What the stored state depends on: a restart with other values is refused. */
+  readonly parameters: Readonly<Record<string, number>>;
+}
+
+/**
+ * A stream that keeps state from batch to batch. In every batch its state is advanced once, whether or not the stream
+ * has an RDD at that time (a window absorbs the batches between two slides) and whether or not an output reads all of it.
+ */
+export abstract class StatefulNode<T> extends StreamNode<T> {
+  readonly uid: string;
+  readonly table: StateTable;
+  readonly parameters: Readonly<Record<string, number>>;
+
+  constructor(fields: StatefulNodeFields) {
+    super(fields.graph, fields.operator, [fields.parent], fields.slideMs);
+    this.uid = fields.uid;
+    this.table = fields.table;
+    this.parameters = fields.parameters;
+    fields.graph.stateful.push(this as StatefulNode<unknown>);
+  }
+
+  /** The RDD whose tasks advance the state: every partition must be computed in every batch. Generated once. */
+  abstract advance(batch: Batch): RDD<unknown> | undefined;
+
+  /** Keys last touched before this time have been dealt with when `batch` commits. */
+  timeoutThresholdMs(_batch: Batch): number {
+    return Number.NEGATIVE_INFINITY;
+  }
+}
+
+/** Rows of one partition in, rows out, with the state of that partition at hand. Synchronous: state never waits for I/O. */
+export type StateStep<In, Out> = (state: StatePartition, rows: readonly In[], partition: number) => Out[];
+
+/** Runs a step once per partition and batch, however often its rows are read, and anew for each attempt of a task. */
+export class StateRDD<In, Out> extends RDD<Out> {
+  readonly numPartitions: number;
+  readonly dependencies: readonly RDD<In>[];
+  readonly #parent: RDD<In>;
+  readonly #table: StateTable;
+  readonly #batchId: number;
+  readonly #step: StateStep<In, Out>;
+  readonly #rows: (readonly Out[] | undefined)[] = [];
+
+  constructor(parent: RDD<In>, name: string, table: StateTable, batchId: number, step: StateStep<In, Out>) {
+    super(parent.context, name, parent.partitioner);
+    this.numPartitions = parent.numPartitions;
+    this.dependencies = [parent];
+    this.#parent = parent;
+    this.#table = table;
+    this.#batchId = batchId;
+    this.#step = step;
+  }
+
+  override async pipe(partition: number, task: TaskContext, push: (row: Out) => void): Promise<void> {
+    let rows = this.#rows[partition];
+    if (rows === undefined) {
+      const state = this.#table.partition(partition);
+      state.begin();
+      const input: In[] = [];
+      await this.#parent.pipe(partition, task, (row) => {
+        input.push(row);
+      });
+      rows = this.#step(state, input, partition);
+      // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
+      state.seal(this.#batchId);
+      this.#rows[partition] = rows;
+    }
+    for (let i = 0; i < rows.length; i++) push(rows[i]!);
+  }
+}
+
+/** @throws GRAPH_INVALID when a window's length or slide does not fit its parent. */
+export function requireMultiple(operator: string, field: string, ms: number, parentSlideMs: number): void {
+  if (Number.isSafeInteger(ms) && ms > 0 && ms % parentSlideMs === 0) return;
+  throw new TidemarkError(
+    'GRAPH_INVALID',
+    `${operator}: the ${field} of ${ms} ms must be a positive multiple of the parent stream's slide of ${parentSlideMs} ms.`,
+  );
+}
