@@ -16,6 +16,11 @@ export interface Source<T> {
 
   /** Connects. @throws TidemarkError when it cannot work at all: wrong name, wrong credentials, position gone. */
   start(start: SourceStart): Promise<void>;
+  /**
+   * Where the next plan starts, as plain data. After a first `start` it is the resolved starting position: the engine
+   * makes it durable before the first batch, so that 'latest' means the moment the stream was first started.
+   */
+  position(): unknown;
   /** What has arrived by now and is not planned yet, within the limits the source was configured with. Moves the planning position. */
   plan(): Promise<SourcePlan>;
   /**
