@@ -1,0 +1,74 @@
+import { errorCodes } from '../base/error-codes.ts';
+import { TidemarkError, toError } from '../base/errors.ts';
+
+/** `tidemark <name> ...`. Words of a name are separated by one space: `checkpoint inspect` is a verb of its own. */
+export interface Verb {
+  readonly name: string;
+  /** One line for `--help`. */
+  readonly summary: string;
+  /** Gets the arguments after the name; resolves when the work is done. A failure is a TidemarkError. */
+  readonly run: (args: readonly string[]) => Promise<void>;
+}
+
+export interface CommandOutcome {
+  /** 0 done; 1 the verb failed; 2 the command line was wrong. */
+  readonly exitCode: 0 | 1 | 2;
+  readonly output: string;
+  readonly error: string;
+}
+
+/** Finds the verb and runs it; what it prints while it runs is its own. */
+export async function runCommandLine(
+  args: readonly string[],
+  verbs: readonly Verb[],
+  readVersion: () => string,
+): Promise<CommandOutcome> {
+  const [first] = args;
+  if (first === '--help' || first === '-h' || first === 'help') return { exitCode: 0, output: usage(verbs), error: '' };
+  if (first === '--version' || first === '-v') return { exitCode: 0, output: readVersion(), error: '' };
+  if (first === undefined) return { exitCode: 2, output: '', error: usage(verbs) };
+  const verb = findVerb(args, verbs);
+  if (verb === undefined) {
+    const known = verbs.map(({ name }) => name).join(', ');
+    const error = `tidemark: there is no command "${first}". Commands: ${known}. See tidemark --help.`;
+    return { exitCode: 2, output: '', error };
+  }
+  try {
+    await verb.run(args.slice(verb.name.split(' ').length));
+    return { exitCode: 0, output: '', error: '' };
+  } catch (thrown) {
+    return failure(verb, thrown);
+  }
+}
+
+/** The longest name wins. */
+function findVerb(args: readonly string[], verbs: readonly Verb[]): Verb | undefined {
+  return verbs
+    .filter(({ name }) => name.split(' ').every((word, index) => args[index] === word))
+    .sort((a, b) => b.name.length - a.name.length)[0];
+}
+
+function failure(verb: Verb, thrown: unknown): CommandOutcome {
+  const error = toError(thrown);
+  if (!(error instanceof TidemarkError)) {
+    return { exitCode: 1, output: '', error: `tidemark ${verb.name}: ${error.stack ?? error.message}` };
+  }
+  const { action } = errorCodes[error.code];
+  const text = `tidemark ${verb.name}: ${error.message}\n${error.code}: ${action}`;
+  return { exitCode: error.code === 'OPTION_INVALID' ? 2 : 1, output: '', error: text };
+}
+
+function usage(verbs: readonly Verb[]): string {
+  const width = Math.max(...verbs.map(({ name }) => name.length), '--version'.length);
+  const lines = verbs.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+  return [
+    'usage: tidemark <command> [options]',
+    '',
+    'commands',
+    ...lines,
+    '',
+    'options',
+    `  ${'--help'.padEnd(width)}  this text; tidemark <command> --help explains a command`,
+    `  ${'--version'.padEnd(width)}  the version of tidemark`,
+  ].join('\n');
+}
