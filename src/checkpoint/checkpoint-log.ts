@@ -1,0 +1,304 @@
+import { invariant, TidemarkError } from '../base/errors.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { type CheckpointOptions, type CheckpointSettings, checkpointSettings } from './checkpoint-options.ts';
+import { type Extent, writeExtents } from './extent-writer.ts';
+import type { BatchRecord, LogRecord, Manifest, ManifestReference, RecordPlace, StoredDelta } from './log-record.ts';
+import { LogWriter } from './log-writer.ts';
+import { type ExtentKind, extentKindDue, type PendingManifest, writeManifestObjects } from './manifest-writer.ts';
+import { segmentName } from './object-names.ts';
+import type { BatchCommit, FenceContent, PlannedBatch, Receipt, StateExtent, StreamStatus } from './records.ts';
+import { Retention, type RetentionReport } from './retention.ts';
+import { writeHint } from './root-objects.ts';
+import { receiptKey, statusAfter } from './status-fold.ts';
+import { addToTally, type ChangeTally, RecoveredStream, type StreamCheckpoint } from './stream-checkpoint.ts';
+import { type Fenced, fenceStream } from './take-over.ts';
+
+export interface CommitReceipt {
+  readonly slot: number;
+  /** Of the record and its segments. */
+  readonly bytes: number;
+  readonly segments: number;
+}
+
+/** Sees the stream as the fence will find it, before anything is written; throws to refuse (another graph, say). */
+export type TakeOverCheck = (status: StreamStatus) => void;
+
+/**
+ * One driver's hold on a stream: makes batches durable, one conditional write each, until another driver takes over.
+ *
+ * In: batches, plans and state extents from the engine. Out: the log, and what it refers to.
+ * Owns the order of writes, the manifests and the deletes. Does not own state, sources or sinks: all content is opaque.
+ *
+ * Invariants
+ *   L1. A call that returns has made its record durable as the next record of the one log.
+ *   L2. What a record refers to was in the store before the record.
+ *   L3. After a failure whose outcome in the store is not known to be nothing, every further call fails with it.
+ *   L4. A manifest describes the stream up to the slot right before the record that adopts it.
+ *
+ * Calls must not overlap; docs/checkpoint-protocol.md tells what a crash between any two steps leaves behind.
+ */
+export class CheckpointLog {
+  readonly epoch: number;
+  readonly streamId: string;
+  readonly #store: ObjectStore;
+  readonly #settings: CheckpointSettings;
+  readonly #writer: LogWriter;
+  readonly #retention: Retention;
+  #recovered: StreamCheckpoint | undefined;
+  #status: StreamStatus;
+  #inForce: { readonly reference: ManifestReference; readonly manifest: Manifest } | undefined;
+  #pending: PendingManifest | undefined;
+  #floor: number;
+  #hintEtag: string | undefined;
+  #changes: ChangeTally;
+  #busyWith: string | undefined;
+  #failure: unknown;
+
+  /**
+   * Takes the stream over: creates it if there is none, reads what was appended since `found`, appends the Fence
+   * record. Load state from {@link recovered}, never from `found`, which may be older; `found` is used up.
+   *
+   * @throws FENCED, CHECKPOINT_CORRUPT, CHECKPOINT_INCOMPATIBLE, COMMIT_UNKNOWN, what `check` throws, and what the store throws.
+   */
+  static async takeOver(
+    store: ObjectStore,
+    found: StreamCheckpoint | undefined,
+    fence: FenceContent,
+    options: CheckpointOptions,
+    check: TakeOverCheck = () => {},
+  ): Promise<CheckpointLog> {
+    const settings = checkpointSettings(options);
+    invariant(found === undefined || found instanceof RecoveredStream, 'takeOver needs what readCheckpoint returned.');
+    const log = new CheckpointLog(store, settings, await fenceStream(store, settings, found, fence, check));
+    await settings.crashHook('recovery:fenced');
+    await log.#writeHint();
+    return log;
+  }
+
+  private constructor(store: ObjectStore, settings: CheckpointSettings, { stream, fence, tail }: Fenced) {
+    this.#store = store;
+    this.#settings = settings;
+    this.streamId = stream.streamId;
+    this.epoch = fence.epoch;
+    this.#writer = new LogWriter(store, settings, { ...fence, streamId: stream.streamId }, tail);
+    this.#recovered = stream;
+    this.#status = statusAfter(stream.status, fence);
+    this.#inForce = stream.manifestReference && {
+      reference: stream.manifestReference,
+      manifest: stream.manifest!,
+    };
+    this.#floor = stream.floor;
+    this.#hintEtag = stream.hintEtag;
+    this.#changes = stream.changesSinceManifest();
+    this.#changes.records += 1;
+    this.#retention = new Retention(store, settings, fence.epoch);
+  }
+
+  /** The stream up to the fence: what state must be loaded from. Its `status` is the one before the fence. Until the first commit. */
+  get recovered(): StreamCheckpoint {
+    invariant(this.#recovered, 'State is loaded before the first commit, not after it.');
+    return this.#recovered;
+  }
+
+  /** After the last record: right after takeOver, as of the fence. */
+  get status(): StreamStatus {
+    return this.#status;
+  }
+
+  /** Makes the ranges of the next batch durable before it has effects, in a record of its own. */
+  recordPlan(plan: PlannedBatch): Promise<void> {
+    return this.#exclusive('recordPlan', async () => {
+      this.#assertNextBatch(plan.batchId);
+      invariant(this.#status.plan === undefined, `Batch ${plan.batchId} has a recorded plan, which must be used.`);
+      await this.#append((place) => ({ ...place, kind: 'plan', plan }));
+    });
+  }
+
+  /** When it returns, the batch has happened; when it throws, only the next start knows. */
+  commitBatch(batch: BatchCommit): Promise<CommitReceipt> {
+    return this.#exclusive('commitBatch', async () => {
+      this.#assertNextBatch(batch.batchId);
+      if (batch.plan !== undefined) this.#assertNextBatch(batch.plan.batchId, batch.batchId);
+      this.#assertReceipts(batch.receipts);
+      assertDistinct(batch.deltas.map(({ uid }) => uid));
+      const { deltas, segments, segmentBytes } = await this.#storeDeltas(batch);
+      const { crashHook } = this.#settings;
+      const { record, bytes } = await this.#append(
+        (place): BatchRecord => ({
+          ...place,
+          kind: 'batch',
+          batchId: batch.batchId,
+          batchTimeMs: batch.batchTimeMs,
+          positions: batch.positions,
+          handles: batch.handles,
+          receipts: batch.receipts,
+          plan: batch.plan,
+          deltas,
+        }),
+        crashHook,
+      );
+      this.#recovered = undefined;
+      this.#retention.noteSegments(record.slot, segments);
+      return { slot: record.slot, bytes: bytes + segmentBytes, segments: segments.length };
+    });
+  }
+
+  /**
+   * Undefined: no manifest is due. Else what it needs, by operator uid; operators that did not change are not named, so
+   * the map may be empty, and the manifest is due all the same.
+   */
+  manifestDue(): ReadonlyMap<string, ExtentKind> | undefined {
+    const { manifestEveryRecords, manifestEveryBytes, compactionAlpha } = this.#settings;
+    const { records, bytes, changed } = this.#changes;
+    if (this.#pending !== undefined || this.#status.lastBatch === undefined) return undefined;
+    if (records < manifestEveryRecords && bytes < manifestEveryBytes) return undefined;
+    const due = [...changed].filter((uid) => Object.hasOwn(this.#status.fingerprints, uid));
+    return new Map(due.map((uid) => [uid, extentKindDue(this.#inForce?.manifest, uid, compactionAlpha)]));
+  }
+
+  /**
+   * Uploads the state as of the last committed batch. The next record adopts it; a crash before leaves objects that
+   * nothing refers to.
+   *
+   * @param extents those that {@link manifestDue} asked for; 'base' may stand where 'delta' would do.
+   */
+  writeManifest(extents: readonly StateExtent[]): Promise<void> {
+    return this.#exclusive('writeManifest', async () => {
+      invariant(this.#pending === undefined, 'The manifest written before was not adopted yet.');
+      const due = this.manifestDue();
+      invariant(due, 'No manifest is due.');
+      assertDistinct(extents.map(({ uid }) => uid));
+      for (const [uid, kind] of due) {
+        const extent = extents.find((candidate) => candidate.uid === uid);
+        invariant(extent && (kind === 'delta' || extent.kind === 'base'), `The manifest needs a ${kind} of "${uid}".`);
+      }
+      this.#pending = await writeManifestObjects(
+        this.#store,
+        this.#settings,
+        this.#writer,
+        this.#writer.tail,
+        this.#status,
+        this.#inForce,
+        this.#floor,
+        extents,
+      );
+      await this.#settings.crashHook('commit:manifest-written');
+    });
+  }
+
+  /** Raises the floor and deletes what no kept manifest needs. Cheap when the last record adopted no manifest. */
+  retain(): Promise<RetentionReport> {
+    return this.#exclusive('retain', () => this.#retention.run());
+  }
+
+  /** The last record of a clean stop; nothing can be written after it. */
+  drain(receipts: readonly Receipt[]): Promise<void> {
+    return this.#exclusive('drain', async () => {
+      this.#assertReceipts(receipts);
+      await this.#append((place) => ({ ...place, kind: 'drain', receipts }));
+      this.#failure = new TidemarkError('INTERNAL', 'The log was drained: nothing follows a clean stop.');
+      await this.#writeHint();
+    });
+  }
+
+  async #storeDeltas(batch: BatchCommit): Promise<{
+    readonly deltas: readonly StoredDelta[];
+    readonly segments: readonly string[];
+    readonly segmentBytes: number;
+  }> {
+    const { inlineBytesMax, crashHook } = this.#settings;
+    const totalBytes = batch.deltas.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    if (totalBytes <= inlineBytesMax) {
+      const deltas = batch.deltas.map(({ uid, fingerprint, bytes }): StoredDelta => {
+        return { uid, fingerprint, lengthBytes: bytes.length, content: { kind: 'inline', bytes } };
+      });
+      return { deltas, segments: [], segmentBytes: 0 };
+    }
+    const slot = this.#writer.tail.slot + 1;
+    const extents: readonly Extent[] = batch.deltas;
+    const { parts, objects } = await writeExtents(
+      this.#store,
+      this.#settings,
+      extents,
+      Number.POSITIVE_INFINITY,
+      (index, id) => segmentName(this.epoch, slot, index, id),
+    );
+    await crashHook('commit:segments-written');
+    const deltas = batch.deltas.map(({ uid, fingerprint, bytes }, index): StoredDelta => {
+      return { uid, fingerprint, lengthBytes: bytes.length, content: { kind: 'parts', parts: parts[index]! } };
+    });
+    return { deltas, segments: objects, segmentBytes: totalBytes };
+  }
+
+  /** One record, with whatever manifest is waiting; then everything this driver knows moves on with it. */
+  async #append(
+    build: (place: RecordPlace) => LogRecord,
+    crashHook: CheckpointSettings['crashHook'] = () => {},
+  ): Promise<{ readonly record: LogRecord; readonly bytes: number }> {
+    const pending = this.#pending;
+    const { record, frame } = this.#writer.encode(
+      {
+        manifest: (pending ?? this.#inForce)?.reference,
+        previousFence: this.#status.epoch,
+        floor: pending?.floor ?? this.#floor,
+      },
+      build,
+    );
+    const status = statusAfter(this.#status, record);
+    try {
+      await crashHook('commit:before-record');
+      await this.#writer.append(record, frame);
+      await crashHook('commit:record-written');
+    } catch (error) {
+      // L3: the record may be in the store, and a second content for its slot must never be tried.
+      this.#failure = error;
+      throw error;
+    }
+    this.#status = status;
+    if (pending !== undefined) {
+      this.#inForce = pending;
+      this.#pending = undefined;
+      this.#floor = pending.floor;
+      this.#changes = { records: 0, bytes: 0, changed: new Set() };
+      this.#retention.noteAdoption(pending.reference, pending.manifest, pending.floor);
+    }
+    addToTally(this.#changes, record.kind === 'batch' ? record.deltas : []);
+    if (pending !== undefined) await this.#writeHint();
+    return { record, bytes: frame.bytes.length };
+  }
+
+  async #writeHint(): Promise<void> {
+    const hint = { streamId: this.streamId, manifest: this.#inForce?.reference, tailSlot: this.#writer.tail.slot };
+    this.#hintEtag = await writeHint(this.#store, hint, this.#hintEtag, this.#settings.random.id());
+  }
+
+  async #exclusive<R>(call: string, work: () => Promise<R>): Promise<R> {
+    if (this.#failure !== undefined) throw this.#failure;
+    invariant(this.#busyWith === undefined, `${call} was called while ${this.#busyWith} was running on the same log.`);
+    this.#busyWith = call;
+    try {
+      return await work();
+    } finally {
+      this.#busyWith = undefined;
+    }
+  }
+
+  #assertNextBatch(batchId: number, last: number = this.#status.lastBatch?.batchId ?? 0): void {
+    invariant(batchId === last + 1, `Batch ${batchId} can't follow batch ${last}: ids are dense.`);
+  }
+
+  #assertReceipts(receipts: readonly Receipt[]): void {
+    if (receipts.length === 0) return;
+    const open = new Set(this.#status.unpublished.map(receiptKey));
+    for (const receipt of receipts) {
+      invariant(
+        open.delete(receiptKey(receipt)),
+        `A receipt of "${receipt.uid}" for batch ${receipt.batchId} has no open handle.`,
+      );
+    }
+  }
+}
+
+function assertDistinct(uids: readonly string[]): void {
+  invariant(new Set(uids).size === uids.length, `One entry per operator: ${uids.join(', ')}.`);
+}

@@ -1,0 +1,118 @@
+import type { FenceContent, PlannedBatch, Receipt, StagedHandle, StreamStatus } from './records.ts';
+
+/** What the objects of a checkpoint hold, decoded. Bytes: record-codec and manifest-codec. */
+export type LogRecord = FenceRecord | BatchRecord | PlanRecord | DrainRecord;
+
+/** Where a record stands in the log, and what it says for a reader that comes from the tail. */
+export interface RecordPlace {
+  readonly slot: number;
+  /** Slot of the writing driver's own fence record. */
+  readonly epoch: number;
+  readonly driverId: string;
+  readonly commitId: string;
+  /** Hash of the record at `slot - 1`; of slot 1: hash of the `format` object. */
+  readonly previousHash: string;
+  readonly links: RecordLinks;
+}
+
+export interface RecordLinks {
+  /** In force from this record on: state and status up to `manifest.slot`. Undefined: read the log from slot 1. */
+  readonly manifest: ManifestReference | undefined;
+  /** Slot of the newest fence before this record; 0: there is none. */
+  readonly previousFence: number;
+  /** Announced: slots up to here may be deleted. */
+  readonly floor: number;
+}
+
+export interface ManifestReference {
+  readonly name: string;
+  readonly hash: string;
+  /** The last slot whose effects the manifest includes. */
+  readonly slot: number;
+}
+
+/** A driver took the stream over. Its slot is its epoch. */
+export interface FenceRecord extends RecordPlace {
+  readonly kind: 'fence';
+  readonly fence: FenceContent;
+}
+
+export interface BatchRecord extends RecordPlace {
+  readonly kind: 'batch';
+  readonly batchId: number;
+  readonly batchTimeMs: number;
+  readonly positions: Readonly<Record<string, unknown>>;
+  readonly handles: readonly StagedHandle[];
+  readonly receipts: readonly Receipt[];
+  readonly plan: PlannedBatch | undefined;
+  readonly deltas: readonly StoredDelta[];
+}
+
+/** The ranges of the next batch, durable before it has effects. */
+export interface PlanRecord extends RecordPlace {
+  readonly kind: 'plan';
+  readonly plan: PlannedBatch;
+}
+
+/** The driver stopped cleanly. */
+export interface DrainRecord extends RecordPlace {
+  readonly kind: 'drain';
+  readonly receipts: readonly Receipt[];
+}
+
+/** One operator's changes in one batch: in the record itself, or in parts of segments. */
+export interface StoredDelta {
+  readonly uid: string;
+  readonly fingerprint: string;
+  readonly lengthBytes: number;
+  readonly content: Content;
+}
+
+export type Content =
+  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
+  | { readonly kind: 'parts'; readonly parts: readonly Part[] };
+
+/** A piece of a segment or snapshot object. */
+export interface Part {
+  readonly object: string;
+  readonly offset: number;
+  readonly length: number;
+  /** Of exactly these bytes. */
+  readonly sha256: string;
+}
+
+/** Everything up to one slot: recovery reads it and the records after it. */
+export interface Manifest {
+  readonly slot: number;
+  readonly epoch: number;
+  /** Hash of the record at `slot`: the chain goes on from it. */
+  readonly recordHash: string;
+  /** When the store acknowledged a record not older than `slot`, by the store's clock. */
+  readonly serverTimeMs: number;
+  /** As of `slot`. */
+  readonly status: StreamStatus;
+  /** Per operator in the order they are applied: one base, then deltas. */
+  readonly extents: readonly ManifestExtent[];
+  /** Older manifests that are kept, oldest first. */
+  readonly history: readonly RetainedManifest[];
+  /** Objects that older, kept manifests list and this one doesn't: dead once the floor reaches `slot`. */
+  readonly retired: readonly RetiredObject[];
+}
+
+export interface ManifestExtent {
+  readonly uid: string;
+  readonly kind: 'base' | 'delta';
+  readonly lengthBytes: number;
+  readonly parts: readonly Part[];
+}
+
+export interface RetainedManifest {
+  readonly name: string;
+  readonly slot: number;
+  readonly serverTimeMs: number;
+}
+
+export interface RetiredObject {
+  readonly object: string;
+  readonly slot: number;
+}

@@ -1,0 +1,136 @@
+import { invariant } from '../base/errors.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { CheckpointSettings } from './checkpoint-options.ts';
+import { putUntilKnown } from './durable-put.ts';
+import { writeExtents } from './extent-writer.ts';
+import type { Manifest, ManifestExtent, ManifestReference, RetainedManifest, RetiredObject } from './log-record.ts';
+import type { LogTail } from './log-writer.ts';
+import { encodeManifest } from './manifest-codec.ts';
+import { manifestName, snapshotName } from './object-names.ts';
+import type { StateExtent, StreamStatus } from './records.ts';
+
+/** What the next manifest needs of an operator: its whole state, or what changed since the manifest in force. */
+export type ExtentKind = StateExtent['kind'];
+
+// A chain of deltas is also bounded by its length: each one is a read at recovery.
+const deltaExtentsMax = 16;
+// Larger extents get an object of their own, so that a quiet operator keeps little of the others alive.
+const aloneFromBytes = 1024 * 1024;
+
+/** A manifest that is in the store but in no record yet. */
+export interface PendingManifest {
+  readonly reference: ManifestReference;
+  readonly manifest: Manifest;
+  /** Announced together with the manifest. */
+  readonly floor: number;
+}
+
+/**
+ * Whole state when there is none yet, or when the deltas on top of it have outgrown it: then a rewrite costs no more
+ * than a constant share of what was written since. By size, never by time.
+ */
+export function extentKindDue(manifest: Manifest | undefined, uid: string, compactionAlpha: number): ExtentKind {
+  const extents = (manifest?.extents ?? []).filter((extent) => extent.uid === uid);
+  const base = extents.find((extent) => extent.kind === 'base');
+  if (base === undefined) return 'base';
+  const deltas = extents.filter((extent) => extent.kind === 'delta');
+  const deltaBytes = deltas.reduce((sum, extent) => sum + extent.lengthBytes, 0);
+  return deltaBytes > compactionAlpha * base.lengthBytes || deltas.length >= deltaExtentsMax ? 'base' : 'delta';
+}
+
+/**
+ * Uploads snapshots and the manifest that lists all live extents: those of the manifest in force that are not replaced,
+ * and the new ones. An operator that the last batch didn't know any more is left out.
+ */
+export async function writeManifestObjects(
+  store: ObjectStore,
+  settings: CheckpointSettings,
+  writer: { readonly epoch: number; readonly driverId: string },
+  tail: LogTail,
+  status: StreamStatus,
+  inForce: { readonly reference: ManifestReference; readonly manifest: Manifest } | undefined,
+  floor: number,
+  extents: readonly StateExtent[],
+): Promise<PendingManifest> {
+  const { slot } = tail;
+  const { parts } = await writeExtents(store, settings, extents, aloneFromBytes, (index, id) =>
+    snapshotName(writer.epoch, slot, index, id),
+  );
+  const replaced = new Set(extents.filter(({ kind }) => kind === 'base').map(({ uid }) => uid));
+  const kept = (inForce?.manifest.extents ?? []).filter(
+    ({ uid }) => !replaced.has(uid) && Object.hasOwn(status.fingerprints, uid),
+  );
+  const written = extents.map(({ uid, kind, bytes }, index): ManifestExtent => {
+    return { uid, kind, lengthBytes: bytes.length, parts: parts[index]! };
+  });
+  const live = [...kept, ...written];
+  assertWhole(live);
+
+  const older: readonly RetainedManifest[] =
+    inForce === undefined
+      ? []
+      : [
+          ...inForce.manifest.history,
+          { name: inForce.reference.name, slot: inForce.manifest.slot, serverTimeMs: inForce.manifest.serverTimeMs },
+        ];
+  const nextFloor = floorAfter(older, floor, tail.serverTimeMs, settings);
+  const manifest: Manifest = {
+    slot,
+    epoch: writer.epoch,
+    recordHash: tail.hash,
+    serverTimeMs: tail.serverTimeMs,
+    status,
+    extents: live,
+    history: older.filter((retained) => retained.slot >= nextFloor),
+    retired: retiredBy(inForce?.manifest, live, slot).filter((object) => object.slot > nextFloor),
+  };
+  const id = settings.random.id();
+  const name = manifestName(slot, id);
+  const { bytes, hash } = encodeManifest(manifest, writer.driverId, id);
+  const put = await putUntilKnown(store, settings, name, bytes, id, 'through refusals');
+  invariant(put.status === 'done', `The fresh name "${name}" is taken.`);
+  return { reference: { name, hash, slot }, manifest, floor: nextFloor };
+}
+
+/**
+ * The newest manifest that is old enough to begin at, once one more manifest follows `older`. Old enough: so many newer
+ * ones exist, and all records up to it are twice as old as the silence after which a writer asks the floor (W3).
+ */
+function floorAfter(
+  older: readonly RetainedManifest[],
+  floor: number,
+  serverTimeMs: number,
+  settings: CheckpointSettings,
+): number {
+  const candidates = older
+    .slice(0, Math.max(0, older.length - settings.retainManifests + 2))
+    .filter((manifest) => serverTimeMs - manifest.serverTimeMs > 2 * settings.silenceThresholdMs);
+  return Math.max(floor, candidates.at(-1)?.slot ?? 0);
+}
+
+/** Objects that the manifest in force lists and the next one doesn't, and those retired before. */
+function retiredBy(
+  inForce: Manifest | undefined,
+  live: readonly ManifestExtent[],
+  slot: number,
+): readonly RetiredObject[] {
+  if (inForce === undefined) return [];
+  const liveObjects = objectsOf(live);
+  const now = [...objectsOf(inForce.extents)].filter((object) => !liveObjects.has(object));
+  return [...inForce.retired, ...now.map((object) => ({ object, slot }))];
+}
+
+export function objectsOf(extents: readonly ManifestExtent[]): ReadonlySet<string> {
+  return new Set(extents.flatMap(({ parts }) => parts.map((part) => part.object)));
+}
+
+function assertWhole(extents: readonly ManifestExtent[]): void {
+  const based = new Set<string>();
+  for (const { uid, kind } of extents) {
+    invariant(
+      kind === 'base' ? !based.has(uid) : based.has(uid),
+      `State of "${uid}" needs one base before its deltas.`,
+    );
+    based.add(uid);
+  }
+}

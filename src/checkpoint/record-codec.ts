@@ -1,0 +1,130 @@
+import { TidemarkError } from '../base/errors.ts';
+import { decodeValue, encodeValue } from '../base/value-codec.ts';
+import { corrupt, incompatible } from './corruption.ts';
+import { decodeFrame, type EncodedFrame, encodeFrame, type FrameSection } from './frame.ts';
+import type { Content, LogRecord, Part, RecordLinks, RecordPlace, StoredDelta } from './log-record.ts';
+import { logName } from './object-names.ts';
+import type { FenceContent, PlannedBatch, Receipt, StagedHandle } from './records.ts';
+
+/** Sections of a record. All are critical: leaving one out would change what the record says. */
+const tags = { links: 1, content: 2, inline: 3 } as const;
+const knownTags: ReadonlySet<number> = new Set(Object.values(tags));
+
+/** A delta in the content section: inline bytes stand one after the other in the inline section, in this order. */
+interface DeltaEntry {
+  readonly uid: string;
+  readonly fingerprint: string;
+  readonly lengthBytes: number;
+  /** null: inline. */
+  readonly parts: readonly Part[] | null;
+}
+
+interface BatchContent {
+  readonly batchId: number;
+  readonly batchTimeMs: number;
+  readonly positions: Readonly<Record<string, unknown>>;
+  readonly handles: readonly StagedHandle[];
+  readonly receipts: readonly Receipt[];
+  readonly plan: PlannedBatch | null;
+  readonly deltas: readonly DeltaEntry[];
+}
+
+/** @throws VALUE_UNSUPPORTED when an opaque part holds something that can't be stored. */
+export function encodeRecord(record: LogRecord): EncodedFrame {
+  const { links } = record;
+  const sections: FrameSection[] = [
+    section(tags.links, [encodeValue({ ...links, manifest: links.manifest ?? null })]),
+    section(tags.content, [encodeValue(contentOf(record))]),
+  ];
+  if (record.kind === 'batch') {
+    const inline = record.deltas.flatMap(({ content }) => (content.kind === 'inline' ? [content.bytes] : []));
+    if (inline.some((bytes) => bytes.length > 0)) sections.push(section(tags.inline, inline));
+  }
+  return encodeFrame(record, sections);
+}
+
+/**
+ * @param slot the record must say it stands at: a record copied to another name is damage.
+ * @returns the record and its hash; inline bytes are views of the input.
+ */
+export function decodeRecord(slot: number, bytes: Uint8Array): { readonly record: LogRecord; readonly hash: string } {
+  const name = logName(slot);
+  const frame = decodeFrame(name, bytes, knownTags);
+  const { header, sections } = frame;
+  if (header.slot !== slot) throw corrupt(name, `it says it is record ${header.slot}`);
+  const links = decodeSection(name, sections, tags.links) as Omit<RecordLinks, 'manifest'> & {
+    readonly manifest: RecordLinks['manifest'] | null;
+  };
+  const content = decodeSection(name, sections, tags.content);
+  const place: RecordPlace = { ...header, links: { ...links, manifest: links.manifest ?? undefined } };
+  switch (header.kind) {
+    case 'fence':
+      return { record: { ...place, kind: 'fence', fence: content as FenceContent }, hash: frame.hash };
+    case 'plan':
+      return { record: { ...place, kind: 'plan', plan: content as PlannedBatch }, hash: frame.hash };
+    case 'drain':
+      return { record: { ...place, kind: 'drain', receipts: content as readonly Receipt[] }, hash: frame.hash };
+    case 'batch': {
+      const batch = content as BatchContent;
+      const deltas = decodeDeltas(name, batch.deltas, sections.get(tags.inline) ?? new Uint8Array(0));
+      return { record: { ...place, ...batch, kind: 'batch', plan: batch.plan ?? undefined, deltas }, hash: frame.hash };
+    }
+    default:
+      throw incompatible(name, `a ${header.kind} object stands where a record belongs`);
+  }
+}
+
+/** The decoded value of a section that must be there. */
+export function decodeSection(name: string, sections: ReadonlyMap<number, Uint8Array>, tag: number): unknown {
+  const bytes = sections.get(tag);
+  if (bytes === undefined) throw corrupt(name, `section ${tag} is missing`);
+  try {
+    return decodeValue(bytes);
+  } catch (cause) {
+    if (cause instanceof TidemarkError) throw corrupt(name, `section ${tag} can't be read: ${cause.message}`, cause);
+    throw cause;
+  }
+}
+
+export function section(tag: number, chunks: readonly Uint8Array[]): FrameSection {
+  return { tag, critical: true, chunks };
+}
+
+function contentOf(record: LogRecord): unknown {
+  switch (record.kind) {
+    case 'fence':
+      return record.fence;
+    case 'plan':
+      return record.plan;
+    case 'drain':
+      return record.receipts;
+    case 'batch': {
+      const { batchId, batchTimeMs, positions, handles, receipts, plan, deltas } = record;
+      const entries = deltas.map(({ uid, fingerprint, lengthBytes, content }): DeltaEntry => {
+        return { uid, fingerprint, lengthBytes, parts: content.kind === 'parts' ? content.parts : null };
+      });
+      const content: BatchContent = {
+        batchId,
+        batchTimeMs,
+        positions,
+        handles,
+        receipts,
+        plan: plan ?? null,
+        deltas: entries,
+      };
+      return content;
+    }
+  }
+}
+
+function decodeDeltas(name: string, entries: readonly DeltaEntry[], inline: Uint8Array): readonly StoredDelta[] {
+  let at = 0;
+  const deltas = entries.map(({ uid, fingerprint, lengthBytes, parts }): StoredDelta => {
+    if (parts !== null) return { uid, fingerprint, lengthBytes, content: { kind: 'parts', parts } };
+    const content: Content = { kind: 'inline', bytes: inline.subarray(at, at + lengthBytes) };
+    at += lengthBytes;
+    return { uid, fingerprint, lengthBytes, content };
+  });
+  if (at !== inline.length) throw corrupt(name, `its deltas need ${at} bytes and it holds ${inline.length}`);
+  return deltas;
+}

@@ -1,0 +1,185 @@
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { CheckpointSettings } from './checkpoint-options.ts';
+import type { Manifest, ManifestReference } from './log-record.ts';
+import { objectsOf } from './manifest-writer.ts';
+import {
+  floorName,
+  logName,
+  logPrefix,
+  manifestPrefix,
+  parseContentName,
+  parseLogName,
+  parseManifestName,
+  segmentPrefix,
+  snapshotPrefix,
+} from './object-names.ts';
+import { encodeFloor, type Register, readFloor } from './root-objects.ts';
+
+export interface RetentionReport {
+  /** Records up to here are gone or may go. */
+  readonly floor: number;
+  readonly deleted: number;
+  /** Left for the next call. */
+  readonly waiting: number;
+  /** Names the store refused to delete (legal hold, immutability); they stay until another driver takes over. */
+  readonly refused: readonly string[];
+}
+
+// One call must not hold up the next batch for long.
+const deletesPerCallMax = 1024;
+// What a batch delete takes on Blob storage.
+const deletesPerRequestMax = 256;
+// What one look through a prefix takes in; the rest is found by the next driver.
+const sweepNamesMax = 20_000;
+const swapAttemptsMax = 4;
+
+interface Dated {
+  readonly name: string;
+  readonly slot: number;
+}
+
+/**
+ * Deletes what is dead under this and every future epoch, and nothing else, so that even a driver that was replaced in
+ * the middle of it does no harm. The floor is announced in the log, then raised in `gc/floor`, then objects go.
+ *
+ * What is dead at floor f:
+ *   G1. log slots <= f: the oldest kept manifest is of slot f or later, and contains them.
+ *   G2. manifests of a slot < f.
+ *   G3. segments written for a slot <= f: only the record of that slot can refer to them.
+ *   G4. snapshots that a manifest of slot s stopped listing, s <= f: only manifests before s refer to them.
+ *   G5. snapshots of an older epoch that neither the manifest in force lists nor the retired list names: that epoch is
+ *       fenced, nothing can adopt them any more.
+ *
+ * In the steady state it knows all names itself. Once per driver it lists what earlier drivers left behind.
+ */
+export class Retention {
+  readonly #store: ObjectStore;
+  readonly #settings: CheckpointSettings;
+  readonly #epoch: number;
+  #register: Register<number> | undefined;
+  #manifest: Manifest | undefined;
+  #floor = 0;
+  #cleanedTo = 0;
+  #isSwept = false;
+  #isDue = false;
+  #segments: Dated[] = [];
+  #manifests: Dated[] = [];
+  #retired: Dated[] = [];
+  #dead: string[] = [];
+
+  constructor(store: ObjectStore, settings: CheckpointSettings, epoch: number) {
+    this.#store = store;
+    this.#settings = settings;
+    this.#epoch = epoch;
+  }
+
+  /** Segments of a committed record of this driver. */
+  noteSegments(slot: number, names: readonly string[]): void {
+    for (const name of names) this.#segments.push({ name, slot });
+  }
+
+  /** A record adopted this manifest and announced this floor. */
+  noteAdoption(reference: ManifestReference, manifest: Manifest, floor: number): void {
+    this.#manifest = manifest;
+    this.#manifests.push({ name: reference.name, slot: reference.slot });
+    const known = new Set(this.#retired.map(({ name }) => name));
+    for (const { object, slot } of manifest.retired) {
+      if (!known.has(object)) this.#retired.push({ name: object, slot });
+    }
+    this.#floor = floor;
+    this.#isDue = true;
+  }
+
+  async run(): Promise<RetentionReport> {
+    if (!this.#isDue || this.#manifest === undefined) return this.#report(0, []);
+    if (!(await this.#raiseFloor(this.#floor))) return this.#report(0, []);
+    await this.#settings.crashHook('retention:floor-raised');
+    if (!this.#isSwept) await this.#sweep(this.#manifest);
+    this.#collect();
+    const { deleted, refused } = await this.#deleteSome();
+    this.#isDue = this.#dead.length > 0;
+    return this.#report(deleted, refused);
+  }
+
+  /** False: not known to be raised, so nothing may be deleted yet. */
+  async #raiseFloor(floor: number): Promise<boolean> {
+    for (let attempt = 1; attempt <= swapAttemptsMax; attempt++) {
+      this.#register ??= await readFloor(this.#store);
+      if (this.#register.value >= floor) return true;
+      const commitId = this.#settings.random.id();
+      const { bytes } = encodeFloor(floor, commitId);
+      const outcome = await this.#store.compareAndSwap(floorName, bytes, this.#register.etag, commitId);
+      this.#register = outcome.status === 'done' ? { value: floor, etag: outcome.etag } : undefined;
+    }
+    return (this.#register?.value ?? 0) >= floor;
+  }
+
+  /** Looks once through what other drivers wrote: their segments and manifests wait for the floor, their orphans go. */
+  async #sweep(manifest: Manifest): Promise<void> {
+    for await (const name of this.#names(logPrefix)) {
+      const slot = parseLogName(name);
+      if (slot === undefined) continue;
+      if (slot > this.#floor) break;
+      this.#dead.push(name);
+    }
+    this.#cleanedTo = this.#floor;
+    const ownSegments = new Set(this.#segments.map(({ name }) => name));
+    for await (const name of this.#names(segmentPrefix)) {
+      const parsed = parseContentName(name);
+      if (parsed !== undefined && !ownSegments.has(name)) this.#segments.push({ name, slot: parsed.slot });
+    }
+    const ownManifests = new Set(this.#manifests.map(({ name }) => name));
+    for await (const name of this.#names(manifestPrefix)) {
+      const slot = parseManifestName(name);
+      if (slot !== undefined && !ownManifests.has(name)) this.#manifests.push({ name, slot });
+    }
+    const live = objectsOf(manifest.extents);
+    const retired = new Set(manifest.retired.map(({ object }) => object));
+    for await (const name of this.#names(snapshotPrefix)) {
+      const parsed = parseContentName(name);
+      if (parsed === undefined || parsed.epoch >= this.#epoch || live.has(name) || retired.has(name)) continue;
+      this.#dead.push(name); // G5
+    }
+    this.#isSwept = true;
+  }
+
+  async *#names(prefix: string): AsyncIterable<string> {
+    let seen = 0;
+    for await (const { name } of this.#store.list(prefix)) {
+      if (++seen > sweepNamesMax) return;
+      yield name;
+    }
+  }
+
+  #collect(): void {
+    const floor = this.#floor;
+    for (let slot = this.#cleanedTo + 1; slot <= floor; slot++) this.#dead.push(logName(slot)); // G1
+    this.#cleanedTo = Math.max(this.#cleanedTo, floor);
+    this.#manifests = this.#moveDead(this.#manifests, (slot) => slot < floor); // G2
+    this.#segments = this.#moveDead(this.#segments, (slot) => slot <= floor); // G3
+    this.#retired = this.#moveDead(this.#retired, (slot) => slot <= floor); // G4
+  }
+
+  #moveDead(objects: readonly Dated[], isDead: (slot: number) => boolean): Dated[] {
+    for (const { name, slot } of objects) if (isDead(slot)) this.#dead.push(name);
+    return objects.filter(({ slot }) => !isDead(slot));
+  }
+
+  async #deleteSome(): Promise<{ readonly deleted: number; readonly refused: readonly string[] }> {
+    const refused: string[] = [];
+    let deleted = 0;
+    while (this.#dead.length > 0 && deleted < deletesPerCallMax) {
+      const names = this.#dead.slice(0, deletesPerRequestMax);
+      const outcome = await this.#store.delete(names);
+      this.#dead.splice(0, names.length);
+      deleted += names.length;
+      refused.push(...outcome.refused);
+      if (deleted === names.length) await this.#settings.crashHook('retention:half-deleted');
+    }
+    return { deleted: deleted - refused.length, refused };
+  }
+
+  #report(deleted: number, refused: readonly string[]): RetentionReport {
+    return { floor: this.#floor, deleted, waiting: this.#dead.length, refused };
+  }
+}

@@ -1,0 +1,85 @@
+import { corrupt } from './corruption.ts';
+import type { LogRecord } from './log-record.ts';
+import { logName } from './object-names.ts';
+import type { Receipt, StagedHandle, StreamStatus } from './records.ts';
+
+/** A stream before its first record. */
+export function emptyStatus(streamId: string): StreamStatus {
+  return {
+    streamId,
+    generation: 0,
+    zeroTimeMs: 0,
+    graph: undefined,
+    tailSlot: 0,
+    epoch: 0,
+    lastBatch: undefined,
+    positions: {},
+    plan: undefined,
+    unpublished: [],
+    fingerprints: {},
+    drained: false,
+  };
+}
+
+/**
+ * The stream after one more record. A pure function, used alike by the driver that wrote the record and by one that
+ * reads it, so that both know the same stream.
+ *
+ * @throws CHECKPOINT_CORRUPT when the record can't follow: a slot, epoch or batch id out of order.
+ */
+export function statusAfter(status: StreamStatus, record: LogRecord): StreamStatus {
+  const { slot } = record;
+  const name = logName(slot);
+  if (slot !== status.tailSlot + 1) throw corrupt(name, `it follows record ${status.tailSlot}`);
+  if (record.links.previousFence !== status.epoch) {
+    throw corrupt(name, `it names ${record.links.previousFence} as the newest fence, which is ${status.epoch}`);
+  }
+  if (record.kind === 'fence') {
+    if (record.epoch !== slot) throw corrupt(name, `a fence has its slot as epoch, not ${record.epoch}`);
+    // The grid of batch times belongs to the stream: only the first fence sets it.
+    const zeroTimeMs = status.epoch === 0 ? record.fence.zeroTimeMs : status.zeroTimeMs;
+    return { ...status, tailSlot: slot, epoch: slot, zeroTimeMs, graph: record.fence.graph, drained: false };
+  }
+  if (record.epoch !== status.epoch) {
+    throw corrupt(name, `it was written by epoch ${record.epoch} after the fence of epoch ${status.epoch}`);
+  }
+  const nextBatchId = (status.lastBatch?.batchId ?? 0) + 1;
+  switch (record.kind) {
+    case 'plan':
+      if (record.plan.batchId !== nextBatchId) {
+        throw corrupt(name, `it plans batch ${record.plan.batchId} where batch ${nextBatchId} is next`);
+      }
+      return { ...status, tailSlot: slot, plan: record.plan, drained: false };
+    case 'batch':
+      if (record.batchId !== nextBatchId) {
+        throw corrupt(name, `it holds batch ${record.batchId} where batch ${nextBatchId} is next`);
+      }
+      return {
+        ...status,
+        tailSlot: slot,
+        lastBatch: { batchId: record.batchId, batchTimeMs: record.batchTimeMs },
+        positions: record.positions,
+        plan: record.plan,
+        unpublished: [...withoutReceived(status.unpublished, record.receipts), ...record.handles],
+        fingerprints: Object.fromEntries(record.deltas.map(({ uid, fingerprint }) => [uid, fingerprint])),
+        drained: false,
+      };
+    case 'drain':
+      return {
+        ...status,
+        tailSlot: slot,
+        unpublished: withoutReceived(status.unpublished, record.receipts),
+        drained: true,
+      };
+  }
+}
+
+function withoutReceived(handles: readonly StagedHandle[], receipts: readonly Receipt[]): readonly StagedHandle[] {
+  if (receipts.length === 0) return handles;
+  const received = new Set(receipts.map(receiptKey));
+  return handles.filter((handle) => !received.has(receiptKey(handle)));
+}
+
+export function receiptKey(receipt: Receipt): string {
+  return `${receipt.batchId} ${receipt.uid}`;
+}
