@@ -162,6 +162,16 @@ export const errorCodes = {
     meaning: 'A bound was reached: a value too large or too deep, a queue full.',
     action: 'Raise the named setting or make the value smaller.',
   },
+  EMULATOR_UNAVAILABLE: {
+    kind: 'unavailable',
+    meaning: 'The Event Hubs emulator cannot start: its port or its data folder is in use.',
+    action: 'Stop the other process, or choose another port or folder.',
+  },
+  EMULATOR_DATA_CORRUPT: {
+    kind: 'corrupt',
+    meaning: 'A data file of the Event Hubs emulator is damaged.',
+    action: 'Delete the data folder of the emulator: its hubs start empty.',
+  },
   CANCELLED: {
     kind: 'cancelled',
     meaning: 'The operation was stopped on request.',

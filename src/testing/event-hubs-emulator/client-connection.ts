@@ -1,0 +1,359 @@
+import type { Socket } from 'node:net';
+import { conditions, Refusal, toAmqpError } from './conditions.ts';
+import { ConsumerLink } from './consumer-link.ts';
+import { type LinkIdentity, type LinkSelector, matches } from './faults.ts';
+import { answerManagementRequest } from './management.ts';
+import type { Address, Namespace } from './namespace.ts';
+import { ProducerLink } from './producer-link.ts';
+import { type Reply, ReplyLink } from './requests.ts';
+import {
+  type AmqpError,
+  amqp,
+  type RequestMessage,
+  type RheaConnection,
+  type RheaContainer,
+  type RheaContext,
+  type RheaFrame,
+  type RheaLink,
+  type RheaSession,
+  type RheaTyped,
+  symbols,
+} from './rhea-internals.ts';
+import { checkSasToken, covers, entityPath } from './sas-token.ts';
+import { resolveStart } from './start-position.ts';
+import { TransferWriter } from './transfer-writer.ts';
+
+export const connectionOptions = {
+  max_frame_size: 65_536,
+  channel_max: 4_999,
+  idle_time_out: 240_000,
+  tcp_no_delay: true,
+  receiver_options: { autoaccept: false, credit_window: 0 },
+} as const;
+
+const requestCredit = 100;
+const claimsMax = 1000;
+const idempotentCapability = 'com.microsoft:idempotent-producer';
+const metricsCapability = 'com.microsoft:enable-receiver-runtime-metric';
+const epochProperty = 'com.microsoft:epoch';
+
+interface OpenLink {
+  readonly link: RheaLink;
+  readonly identity: LinkIdentity | undefined;
+  readonly consumer?: ConsumerLink;
+  readonly producer?: ProducerLink;
+  readonly replies?: ReplyLink;
+}
+
+/**
+ * One connection of a client: answers its attaches and requests and owns its links until it is gone.
+ *
+ * rhea does the protocol. What it gets wrong as a server is corrected here: frames that arrive for a session that has
+ * ended are ignored, a frame or a message beyond the limits is not buffered, a flow that only moves the session window
+ * wakes the links, and every timer ends with the socket.
+ */
+export class ClientConnection {
+  readonly #namespace: Namespace;
+  readonly #rhea: RheaConnection;
+  readonly #socket: Socket;
+  readonly #writer: TransferWriter;
+  readonly #links = new Map<RheaLink, OpenLink>();
+  /** Entity paths the client showed a valid token for. */
+  readonly #claims = new Set<string>();
+  #gone = false;
+
+  constructor(namespace: Namespace, container: RheaContainer, socket: Socket, log: (line: string) => void) {
+    this.#namespace = namespace;
+    this.#socket = socket;
+    this.#rhea = container.create_connection(connectionOptions);
+    this.#writer = new TransferWriter(this.#rhea, socket);
+    this.#correctFrameHandling();
+    const broken = (context: unknown): void => {
+      log(`connection ended: ${describe(context)}`);
+      this.destroy();
+    };
+    const ignored = (): void => {};
+    this.#rhea.on('protocol_error', broken);
+    this.#rhea.on('error', broken);
+    for (const event of ['connection_open', 'connection_close', 'connection_error', 'disconnected']) {
+      this.#rhea.on(event, ignored);
+    }
+    for (const event of ['session_open', 'session_error', 'sender_error', 'receiver_error'])
+      this.#rhea.on(event, ignored);
+    this.#rhea.on('session_close', (context: RheaContext) => this.#closeLinksOf(context.session!));
+    this.#rhea.on('sender_open', (context: RheaContext) => this.#attach(context.sender!));
+    this.#rhea.on('receiver_open', (context: RheaContext) => this.#attach(context.receiver!));
+    this.#rhea.on('sender_close', (context: RheaContext) => this.#closeLink(context.sender!));
+    this.#rhea.on('receiver_close', (context: RheaContext) => this.#closeLink(context.receiver!));
+    socket.on('drain', () => this.#wakeLinks(undefined));
+    socket.on('close', () => this.destroy());
+    this.#rhea.accept(socket);
+  }
+
+  /** Cuts the connection without a word. */
+  destroy(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    for (const link of this.#links.values()) dispose(link);
+    this.#links.clear();
+    this.#socket.destroy();
+    this.#rhea._disconnected();
+    // rhea re-arms its timers when something is written late; without a socket it writes nothing.
+    this.#rhea.socket_ready = false;
+    for (const timer of [this.#rhea.heartbeat_in, this.#rhea.heartbeat_out, this.#rhea.abort_idle]) clearTimeout(timer);
+  }
+
+  close(error: AmqpError): void {
+    for (const link of this.#links.values()) dispose(link);
+    this.#rhea.close(error);
+  }
+
+  /** Detaches the links to hubs that match. Returns how many. */
+  detachLinks(selector: LinkSelector, error: AmqpError): number {
+    const matching = [...this.#links.values()].filter(({ identity }) => identity && matches(selector, identity));
+    for (const open of matching) {
+      this.#links.delete(open.link);
+      (open.consumer ?? open.producer)!.detach(error);
+    }
+    return matching.length;
+  }
+
+  wakeConsumers(): void {
+    for (const { consumer } of this.#links.values()) consumer?.wake();
+  }
+
+  #attach(link: RheaLink): void {
+    const address = (link.is_receiver() ? link.target : link.source)?.address ?? '';
+    try {
+      this.#links.set(link, this.#open(link, address));
+    } catch (error) {
+      link.close(toAmqpError(error));
+    }
+  }
+
+  /** @throws Refusal */
+  #open(link: RheaLink, text: string): OpenLink {
+    const role = link.is_receiver() ? 'producer' : 'consumer';
+    const address = this.#namespace.resolve(text, role);
+    if (address.kind === 'cbs' || address.kind === 'management') {
+      if (address.kind === 'management' && this.#claims.size === 0) throw unauthorized(text);
+      echoTermini(link);
+      if (role === 'consumer') return { link, identity: undefined, replies: new ReplyLink(link, this.#writer) };
+      link.on('message', (context: RheaContext) => this.#answer(address.kind, context));
+      link.add_credit(requestCredit);
+      return { link, identity: undefined };
+    }
+    const path = entityPath(text);
+    if (![...this.#claims].some((claimed) => covers(claimed, path))) throw unauthorized(text);
+    const identity: LinkIdentity = {
+      role,
+      hub: address.hub.settings.name,
+      partition: address.partition?.id,
+      consumerGroup: address.kind === 'consumer' ? address.consumerGroup : undefined,
+    };
+    const refusal = this.#namespace.faults.takeAttachRefusal(identity);
+    if (refusal !== undefined)
+      throw new Refusal(refusal.condition, refusal.description ?? 'refused by an injected fault');
+    if (address.kind === 'producer') return { link, identity, producer: this.#openProducer(link, address) };
+    return { link, identity, consumer: this.#openConsumer(link, address) };
+  }
+
+  #openProducer(link: RheaLink, address: Address & { kind: 'producer' }): ProducerLink {
+    if (symbols(link.desired_capabilities).includes(idempotentCapability)) answerIdempotentProducer(link, address);
+    echoTermini(link);
+    link.local.attach.max_message_size = this.#namespace.maxMessageBytes;
+    return new ProducerLink({
+      link,
+      hub: address.hub,
+      partition: address.partition,
+      maxMessageBytes: this.#namespace.maxMessageBytes,
+      faults: this.#namespace.faults,
+      clock: this.#namespace.clock,
+      dropConnection: () => this.destroy(),
+    });
+  }
+
+  #openConsumer(link: RheaLink, { hub, partition, consumerGroup }: Address & { kind: 'consumer' }): ConsumerLink {
+    partition.log.retain(this.#namespace.clock.now());
+    const consumer = new ConsumerLink({
+      link,
+      writer: this.#writer,
+      partition,
+      readers: hub.readers(partition, consumerGroup),
+      startSequenceNumber: resolveStart(selectorOf(link), partition.log),
+      name: String(link.properties?.['com.microsoft:receiver-name'] ?? link.name),
+      epoch: epochOf(link),
+      runtimeMetrics: symbols(link.desired_capabilities).includes(metricsCapability),
+      clock: this.#namespace.clock,
+    });
+    echoTermini(link);
+    return consumer;
+  }
+
+  #answer(kind: 'cbs' | 'management', context: RheaContext): void {
+    const link = context.receiver!;
+    const request = context.message as RequestMessage;
+    context.delivery!.accept();
+    link.add_credit(1);
+    const replies = [...this.#links.values()].find(
+      (open) => open.replies?.answersTo(request.reply_to) && open.link.session === link.session,
+    )?.replies;
+    // Without a link to answer on there is nobody to tell.
+    if (replies === undefined) return;
+    const reply =
+      kind === 'cbs'
+        ? this.#putToken(request)
+        : answerManagementRequest(request, (name) => this.#namespace.hub(name), this.#namespace.clock.now());
+    replies.reply(request, reply);
+  }
+
+  #putToken(request: RequestMessage): Reply {
+    const { operation, name, type } = request.application_properties ?? {};
+    if (operation !== 'put-token' || typeof name !== 'string') {
+      return {
+        status: 400,
+        condition: conditions.argumentError,
+        description: 'A put-token request with a name is needed.',
+      };
+    }
+    // A token of Microsoft Entra ID cannot be checked here: every one is good.
+    const problem =
+      type === 'jwt'
+        ? undefined
+        : checkSasToken(String(request.body), name, this.#namespace.key, this.#namespace.tokenClock.now());
+    if (problem !== undefined) return { status: 401, condition: conditions.unauthorizedAccess, description: problem };
+    this.#claims.add(entityPath(name));
+    if (this.#claims.size > claimsMax) this.#claims.delete(this.#claims.values().next().value!);
+    return { status: 202, description: 'Accepted' };
+  }
+
+  #closeLink(link: RheaLink): void {
+    const open = this.#links.get(link);
+    if (open === undefined) return;
+    this.#links.delete(link);
+    dispose(open);
+  }
+
+  #closeLinksOf(session: RheaSession): void {
+    for (const link of [...this.#links.keys()]) if (link.session === session) this.#closeLink(link);
+  }
+
+  #wakeLinks(session: RheaSession | undefined): void {
+    for (const { link, consumer, replies } of this.#links.values()) {
+      if (session !== undefined && link.session !== session) continue;
+      consumer?.wake();
+      replies?.wake();
+    }
+  }
+
+  #correctFrameHandling(): void {
+    const rhea = this.#rhea;
+    const standard = {
+      on_attach: rhea.on_attach.bind(rhea),
+      on_detach: rhea.on_detach.bind(rhea),
+      on_disposition: rhea.on_disposition.bind(rhea),
+      on_end: rhea.on_end.bind(rhea),
+      on_flow: rhea.on_flow.bind(rhea),
+      on_transfer: rhea.on_transfer.bind(rhea),
+      input: rhea.input.bind(rhea),
+    };
+    const ended = (frame: RheaFrame): boolean => rhea.remote_channel_map[frame.channel] === undefined;
+    for (const handler of ['on_attach', 'on_detach', 'on_disposition', 'on_end'] as const) {
+      rhea[handler] = (frame) => {
+        if (!ended(frame)) standard[handler](frame);
+      };
+    }
+    rhea.on_flow = (frame) => {
+      if (ended(frame)) return;
+      const session = rhea.remote_channel_map[frame.channel]!;
+      const { handle } = frame.performative;
+      // A link that was detached meanwhile: the session part of the frame would still count, but its links are going.
+      if (typeof handle === 'number' && session.remote.handles[handle] === undefined) return;
+      standard.on_flow(frame);
+      this.#wakeLinks(session);
+    };
+    rhea.on_transfer = (frame) => {
+      if (ended(frame)) return;
+      const link = rhea.remote_channel_map[frame.channel]!.remote.handles[frame.performative.handle ?? -1];
+      const producer = link && this.#links.get(link)?.producer;
+      if (producer !== undefined) {
+        // Format 0 makes rhea decode the message; events are kept as the bytes they came in.
+        if (frame.performative.message_format === 0) frame.performative.message_format = undefined;
+        const keep = producer.countFrame(frame.payload?.length ?? 0, frame.performative.more === true);
+        if (!keep) frame.payload = Buffer.alloc(0);
+      }
+      standard.on_transfer(frame);
+    };
+    rhea.input = (bytes) => {
+      standard.input(bytes);
+      if ((rhea.frame_size ?? 0) > connectionOptions.max_frame_size) this.destroy();
+    };
+  }
+}
+
+function dispose({ consumer, producer, replies }: OpenLink): void {
+  consumer?.dispose();
+  producer?.dispose();
+  replies?.dispose();
+}
+
+function echoTermini(link: RheaLink): void {
+  const { source, target } = link;
+  link.set_source({ address: source?.address ?? undefined, filter: source?.filter ?? undefined });
+  link.set_target({ address: target?.address ?? undefined });
+}
+
+function unauthorized(address: string): Refusal {
+  return new Refusal(
+    conditions.unauthorizedAccess,
+    `Unauthorized access. No valid token for '${address}' was put on this connection.`,
+  );
+}
+
+function selectorOf(link: RheaLink): string | undefined {
+  const filter = link.source?.filter?.['apache.org:selector-filter:string'];
+  if (filter === undefined || filter === null) return undefined;
+  return typeof filter === 'object' ? String((filter as RheaTyped).value) : String(filter);
+}
+
+/** @throws Refusal when the epoch is not an AMQP long */
+function epochOf(link: RheaLink): number | undefined {
+  const properties = link.remote.attach?.value[13] as { value?: unknown } | undefined;
+  const items = Array.isArray(properties?.value) ? (properties.value as RheaTyped[]) : [];
+  for (let i = 0; i + 1 < items.length; i += 2) {
+    if (items[i]!.value !== epochProperty) continue;
+    const { type, value } = items[i + 1]!;
+    if ((type?.name === 'Long' || type?.name === 'SmallLong') && typeof value === 'number') return value;
+    throw new Refusal('amqp:invalid-field', `The property ${epochProperty} must be a long, not ${type?.name}.`);
+  }
+  return undefined;
+}
+
+function answerIdempotentProducer(link: RheaLink, { partition }: Address & { kind: 'producer' }): void {
+  if (partition === undefined) {
+    throw new Refusal(conditions.notAllowed, 'A producer with idempotent retries must send to a partition.');
+  }
+  const asked = link.properties ?? {};
+  const number = (name: string): number | undefined => {
+    const value = asked[`com.microsoft:${name}`];
+    return typeof value === 'number' ? value : undefined;
+  };
+  const id = number('producer-id');
+  const epoch = number('producer-epoch');
+  const lastSequence = number('producer-sequence-number');
+  const state = partition.producers.attach({
+    ...(id === undefined ? {} : { id }),
+    ...(epoch === undefined ? {} : { epoch }),
+    ...(lastSequence === undefined ? {} : { lastSequence }),
+  });
+  link.local.attach.offered_capabilities = [idempotentCapability];
+  link.local.attach.properties = {
+    'com.microsoft:producer-epoch': amqp.short(state.epoch),
+    'com.microsoft:producer-id': amqp.long(state.id),
+    'com.microsoft:producer-sequence-number': amqp.int(state.lastSequence),
+  };
+}
+
+function describe(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String((thrown as RheaContext | undefined)?.error ?? thrown);
+}

@@ -1,0 +1,381 @@
+import { type EventBytes, eventBytesMax, type SendBytes, writeEvent } from './event-bytes.ts';
+import {
+  recordEnd,
+  recordEnqueuedTime,
+  recordHeaderBytes,
+  recordHeaderSectionBytes,
+  recordSequenceNumber,
+  sealRecord,
+} from './record.ts';
+import type { FileRange, SegmentFiles } from './segment-files.ts';
+
+/** A run of consecutive records: the unit of the index, of reading from a file and of freeing memory. */
+export interface Block {
+  readonly firstSequenceNumber: number;
+  readonly firstTimeMs: number;
+  /** Offset of the first record: bytes stored in the partition before it, since the partition exists. */
+  readonly firstOffset: number;
+  count: number;
+  bytes: number;
+  /** Undefined when the block must be read from its file. */
+  buffer: Buffer | undefined;
+  readonly range: FileRange | undefined;
+}
+
+export interface PartitionLimits {
+  readonly retentionBytesMax: number;
+  readonly retentionMs: number;
+  /** Bytes of the newest blocks a file-backed log keeps in memory. */
+  readonly cacheBytesMax: number;
+}
+
+const blockBytes = 64 * 1024;
+
+/**
+ * The events of one partition, oldest first, in memory or in append-only files.
+ *
+ * Invariants
+ *   L1. Sequence numbers start at 0 and are dense: [begin, next) is readable, whatever was trimmed.
+ *   L2. Enqueued times never decrease, offsets strictly increase.
+ *   L3. append() returns after the bytes of all its events are written (page cache), or changes nothing.
+ *   L4. With files, memory holds the index (one entry per block of about 64 KB) and at most `cacheBytesMax` of records
+ *       plus the block being filled.
+ *
+ * Owns the files it is given. Does not own retention times (the caller passes the time) or readers.
+ */
+export class PartitionLog {
+  readonly #limits: PartitionLimits;
+  readonly #files: SegmentFiles | undefined;
+  readonly #listeners = new Set<() => void>();
+  #blocks: Block[] = [];
+  #begin = 0;
+  #next = 0;
+  #nextOffset = 0;
+  #lastTimeMs = 0;
+  #lastOffset = -1;
+  #cachedBytes = 0;
+  /** Index of the oldest block whose buffer may be dropped. */
+  #firstCached = 0;
+  #oldest: LogCursor | undefined;
+
+  constructor(limits: PartitionLimits, files?: SegmentFiles) {
+    this.#limits = limits;
+    this.#files = files;
+    if (files === undefined) return;
+    const recovered = files.open();
+    this.#blocks = recovered.blocks;
+    this.#firstCached = recovered.blocks.length;
+    this.#begin = recovered.begin;
+    this.#next = recovered.next;
+    this.#nextOffset = recovered.nextOffset;
+    this.#lastTimeMs = recovered.lastTimeMs;
+    this.#lastOffset = recovered.lastOffset;
+  }
+
+  /** The oldest readable sequence number; equals `next` when nothing is retained. */
+  get begin(): number {
+    return this.#begin;
+  }
+
+  /** The sequence number the next event will get. */
+  get next(): number {
+    return this.#next;
+  }
+
+  get isEmpty(): boolean {
+    return this.#begin === this.#next;
+  }
+
+  /** Of the last event ever stored; -1 and 0 when there never was one. */
+  get lastOffset(): number {
+    return this.#lastOffset;
+  }
+
+  get lastTimeMs(): number {
+    return this.#lastTimeMs;
+  }
+
+  /** Called after each append and after the log changed in another way that readers should look at. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Stores the events in order; returns the sequence number of the first. */
+  append(send: SendBytes, nowMs: number): number {
+    const first = this.#next;
+    const timeMs = Math.max(nowMs, this.#lastTimeMs);
+    let room = 0;
+    for (const event of send.events) room += recordHeaderBytes + eventBytesMax(event, send.partitionKey);
+    const block = this.#blockFor(room, timeMs);
+    const start = block.bytes;
+    const buffer = block.buffer!;
+    let at = start;
+    let offset = this.#lastOffset;
+    for (let i = 0; i < send.events.length; i++) {
+      offset = block.firstOffset + at;
+      at = writeRecord(buffer, at, send, send.events[i]!, first + i, offset, timeMs, this.#files !== undefined);
+    }
+    this.#files?.append(block.range!, buffer.subarray(start, at));
+    block.bytes = at;
+    block.count += send.events.length;
+    this.#cachedBytes += at - start;
+    this.#next = first + send.events.length;
+    this.#nextOffset = block.firstOffset + at;
+    this.#lastOffset = offset;
+    this.#lastTimeMs = timeMs;
+    this.#dropCached();
+    this.retain(nowMs);
+    for (const listener of this.#listeners) listener();
+    return first;
+  }
+
+  /** Frees what age and size no longer allow. Cheap when there is nothing to free. */
+  retain(nowMs: number): void {
+    const oldestTimeMs = nowMs - this.#limits.retentionMs;
+    if (
+      this.isEmpty ||
+      (this.#retainedBytes() <= this.#limits.retentionBytesMax && this.#beginTimeMs() >= oldestTimeMs)
+    )
+      return;
+    let begin = this.#begin;
+    const cursor = this.#oldestCursor();
+    while (begin < this.#next) {
+      const tooMuch = this.#nextOffset - cursor.peekOffset() > this.#limits.retentionBytesMax;
+      if (!tooMuch && cursor.peekTimeMs() >= oldestTimeMs) break;
+      cursor.advance();
+      begin++;
+    }
+    this.#trimTo(begin, false);
+  }
+
+  /** Forgets the events before `sequenceNumber`, for good. */
+  trimTo(sequenceNumber: number): void {
+    this.#trimTo(sequenceNumber, true);
+  }
+
+  #trimTo(sequenceNumber: number, keep: boolean): void {
+    const begin = Math.min(Math.max(sequenceNumber, this.#begin), this.#next);
+    if (begin === this.#begin) return;
+    this.#begin = begin;
+    let dropped = 0;
+    while (dropped < this.#blocks.length && endOf(this.#blocks[dropped]!) <= begin) {
+      const block = this.#blocks[dropped]!;
+      if (dropped >= this.#firstCached && block.buffer !== undefined) this.#cachedBytes -= block.bytes;
+      dropped++;
+    }
+    this.#blocks.splice(0, dropped);
+    this.#firstCached = Math.max(0, this.#firstCached - dropped);
+    const tail = {
+      begin,
+      next: this.#next,
+      nextOffset: this.#nextOffset,
+      lastOffset: this.#lastOffset,
+      lastTimeMs: this.#lastTimeMs,
+    };
+    this.#files?.trimmed(tail, keep);
+  }
+
+  cursor(sequenceNumber: number): LogCursor {
+    return new LogCursor(this, sequenceNumber);
+  }
+
+  /** The first retained event whose offset is above `offset` (or equal, when inclusive); `next` if there is none. */
+  findOffset(offset: number, inclusive: boolean): number {
+    return this.#find(
+      (block) => block.firstOffset,
+      (cursor) => cursor.peekOffset(),
+      inclusive ? offset : offset + 1,
+    );
+  }
+
+  /** The first retained event enqueued after `timeMs`; `next` if there is none. */
+  findTimeAfter(timeMs: number): number {
+    return this.#find(
+      (block) => block.firstTimeMs,
+      (cursor) => cursor.peekTimeMs(),
+      timeMs + 1,
+    );
+  }
+
+  /** The block that holds a retained sequence number. */
+  blockOf(sequenceNumber: number): Block {
+    let low = 0;
+    let high = this.#blocks.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#blocks[middle]!.firstSequenceNumber <= sequenceNumber) low = middle;
+      else high = middle - 1;
+    }
+    return this.#blocks[low]!;
+  }
+
+  load(block: Block): Buffer {
+    return block.buffer ?? this.#files!.read(block.range!, block.bytes);
+  }
+
+  close(): void {
+    this.#listeners.clear();
+    this.#files?.close();
+  }
+
+  #find(ofBlock: (block: Block) => number, ofRecord: (cursor: LogCursor) => number, atLeast: number): number {
+    if (this.isEmpty) return this.#next;
+    let low = 0;
+    let high = this.#blocks.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (ofBlock(this.#blocks[middle]!) < atLeast) low = middle;
+      else high = middle - 1;
+    }
+    const cursor = this.cursor(Math.max(this.#begin, this.#blocks[low]!.firstSequenceNumber));
+    while (cursor.sequenceNumber < this.#next && ofRecord(cursor) < atLeast) cursor.advance();
+    return cursor.sequenceNumber;
+  }
+
+  #blockFor(room: number, timeMs: number): Block {
+    const last = this.#blocks.at(-1);
+    const range = last?.range;
+    if (
+      last?.buffer !== undefined &&
+      last.bytes + room <= last.buffer.length &&
+      (!range || this.#files!.canExtend(range))
+    ) {
+      return last;
+    }
+    const block: Block = {
+      firstSequenceNumber: this.#next,
+      firstTimeMs: timeMs,
+      firstOffset: this.#nextOffset,
+      count: 0,
+      bytes: 0,
+      buffer: Buffer.allocUnsafeSlow(Math.max(blockBytes, room)),
+      range: this.#files?.beginRange(this.#next, this.#nextOffset),
+    };
+    // An empty block left by a failed write must not stay in the index.
+    if (last?.count === 0) this.#blocks.pop();
+    this.#blocks.push(block);
+    return block;
+  }
+
+  #dropCached(): void {
+    if (this.#files === undefined) return;
+    while (this.#cachedBytes > this.#limits.cacheBytesMax && this.#firstCached < this.#blocks.length - 1) {
+      const block = this.#blocks[this.#firstCached++]!;
+      if (block.buffer === undefined) continue;
+      this.#cachedBytes -= block.bytes;
+      block.buffer = undefined;
+    }
+  }
+
+  #oldestCursor(): LogCursor {
+    if (this.#oldest?.sequenceNumber !== this.#begin) this.#oldest = this.cursor(this.#begin);
+    return this.#oldest;
+  }
+
+  #beginTimeMs(): number {
+    return this.#oldestCursor().peekTimeMs();
+  }
+
+  #retainedBytes(): number {
+    return this.#nextOffset - this.#oldestCursor().peekOffset();
+  }
+}
+
+function endOf(block: Block): number {
+  return block.firstSequenceNumber + block.count;
+}
+
+function writeRecord(
+  target: Buffer,
+  start: number,
+  send: SendBytes,
+  event: EventBytes,
+  sequenceNumber: number,
+  offset: number,
+  enqueuedTimeMs: number,
+  withChecksum: boolean,
+): number {
+  const stamp = { sequenceNumber, offset, enqueuedTimeMs, partitionKey: send.partitionKey };
+  const end = writeEvent(send.buffer, event, stamp, target, start + recordHeaderBytes);
+  const headerSectionBytes = event.headerEnd - event.headerStart;
+  sealRecord(target, start, end, { sequenceNumber, enqueuedTimeMs, headerSectionBytes }, withChecksum);
+  return end;
+}
+
+/**
+ * Walks a log from a sequence number. Survives trimming (goes on at the oldest retained event, as the service does) and
+ * appending. `peek...` and the message fields are valid while `sequenceNumber < log.next`.
+ */
+export class LogCursor {
+  readonly #log: PartitionLog;
+  #sequenceNumber: number;
+  #block: Block | undefined;
+  #buffer: Buffer = noBytes;
+  #at = 0;
+
+  constructor(log: PartitionLog, sequenceNumber: number) {
+    this.#log = log;
+    this.#sequenceNumber = sequenceNumber;
+  }
+
+  /** Of the record the cursor stands on. */
+  get sequenceNumber(): number {
+    return this.#sequenceNumber;
+  }
+
+  get buffer(): Buffer {
+    return this.#buffer;
+  }
+
+  get messageStart(): number {
+    return this.#at + recordHeaderBytes;
+  }
+
+  get messageEnd(): number {
+    return recordEnd(this.#buffer, this.#at);
+  }
+
+  get headerSectionBytes(): number {
+    return recordHeaderSectionBytes(this.#buffer, this.#at);
+  }
+
+  /** Puts the cursor on its record; false when there is none yet. */
+  ready(): boolean {
+    if (this.#sequenceNumber < this.#log.begin) {
+      this.#sequenceNumber = this.#log.begin;
+      this.#block = undefined;
+    }
+    if (this.#sequenceNumber >= this.#log.next) return false;
+    if (this.#block === undefined || this.#sequenceNumber >= endOf(this.#block)) this.#seek();
+    return true;
+  }
+
+  peekTimeMs(): number {
+    this.ready();
+    return recordEnqueuedTime(this.#buffer, this.#at);
+  }
+
+  peekOffset(): number {
+    this.ready();
+    return this.#block!.firstOffset + this.#at;
+  }
+
+  /** Moves on by one; only after `ready()` or a `peek`. */
+  advance(): void {
+    this.#at = recordEnd(this.#buffer, this.#at);
+    this.#sequenceNumber++;
+  }
+
+  #seek(): void {
+    const block = this.#log.blockOf(this.#sequenceNumber);
+    this.#buffer = this.#log.load(block);
+    this.#block = block;
+    this.#at = 0;
+    while (recordSequenceNumber(this.#buffer, this.#at) < this.#sequenceNumber) {
+      this.#at = recordEnd(this.#buffer, this.#at);
+    }
+  }
+}
+
+const noBytes = Buffer.alloc(0);

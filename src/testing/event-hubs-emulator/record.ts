@@ -1,0 +1,66 @@
+import { crc32 } from 'node:zlib';
+
+/**
+ * One stored event, the same in memory and in a segment file. All numbers big endian.
+ *
+ * | bytes | field                                                            |
+ * | 0-3   | length of the record, with this field                           |
+ * | 4-7   | crc32 of everything after it                                     |
+ * | 8-15  | sequence number                                                  |
+ * | 16-23 | enqueued time, milliseconds since the epoch                      |
+ * | 24-27 | length of the header section at the start of the message         |
+ * | 28-   | the AMQP message as a reader gets it, without delivery annotations |
+ */
+export const recordHeaderBytes = 28;
+export const recordBytesMax = 64 * 2 ** 20;
+
+/** Completes the record whose message already stands at `start + recordHeaderBytes`. */
+export function sealRecord(
+  target: Buffer,
+  start: number,
+  end: number,
+  fields: { readonly sequenceNumber: number; readonly enqueuedTimeMs: number; readonly headerSectionBytes: number },
+  withChecksum: boolean,
+): void {
+  target.writeUInt32BE(end - start, start);
+  writeUInt64(target, fields.sequenceNumber, start + 8);
+  writeUInt64(target, fields.enqueuedTimeMs, start + 16);
+  target.writeUInt32BE(fields.headerSectionBytes, start + 24);
+  target.writeUInt32BE(withChecksum ? crc32(target.subarray(start + 8, end)) : 0, start + 4);
+}
+
+export function recordEnd(buffer: Buffer, start: number): number {
+  return start + buffer.readUInt32BE(start);
+}
+
+export function recordSequenceNumber(buffer: Buffer, start: number): number {
+  return readUInt64(buffer, start + 8);
+}
+
+export function recordEnqueuedTime(buffer: Buffer, start: number): number {
+  return readUInt64(buffer, start + 16);
+}
+
+export function recordHeaderSectionBytes(buffer: Buffer, start: number): number {
+  return buffer.readUInt32BE(start + 24);
+}
+
+export type RecordCheck = 'valid' | 'cut' | 'damaged';
+
+/** `cut`: the bytes end before the record does. `damaged`: the bytes are there but are not a record. */
+export function checkRecord(buffer: Buffer, start: number, end: number): RecordCheck {
+  if (end - start < recordHeaderBytes) return 'cut';
+  const length = buffer.readUInt32BE(start);
+  if (length < recordHeaderBytes || length > recordBytesMax) return 'damaged';
+  if (start + length > end) return 'cut';
+  return crc32(buffer.subarray(start + 8, start + length)) === buffer.readUInt32BE(start + 4) ? 'valid' : 'damaged';
+}
+
+export function readUInt64(buffer: Buffer, at: number): number {
+  return buffer.readUInt32BE(at) * 2 ** 32 + buffer.readUInt32BE(at + 4);
+}
+
+export function writeUInt64(buffer: Buffer, value: number, at: number): void {
+  buffer.writeUInt32BE(Math.floor(value / 2 ** 32), at);
+  buffer.writeUInt32BE(value >>> 0, at + 4);
+}
