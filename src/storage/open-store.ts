@@ -1,6 +1,7 @@
-import { type Clock, SystemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { TidemarkError } from '../base/errors.ts';
-import { type Random, SystemRandom } from '../base/random.ts';
+import type { Random } from '../base/random.ts';
+import { openFileStore } from './file-store.ts';
 import { MemoryStore } from './memory-store.ts';
 import type { ObjectStore } from './object-store.ts';
 import { parseStoreUrl } from './store-url.ts';
@@ -56,6 +57,13 @@ const optionNames = [
   'env',
 ] as const satisfies readonly (keyof StoreOptions)[];
 
+const retryOptionNames = [
+  'attemptsMax',
+  'delayMinMs',
+  'delayMaxMs',
+  'tryTimeoutMs',
+] as const satisfies readonly (keyof StoreRetryOptions)[];
+
 /**
  * Opens the store a URL names (forms: docs/storage.md) and checks once that it answers.
  *
@@ -64,15 +72,19 @@ const optionNames = [
  */
 export async function openObjectStore(url: string, options: StoreOptions = {}): Promise<ObjectStore> {
   checkNames(options, optionNames, 'of a store');
+  if (options.retry !== undefined) checkNames(options.retry, retryOptionNames, 'of retry');
+  options.signal?.throwIfAborted();
   const location = parseStoreUrl(url);
-  const clock = options.clock ?? new SystemClock();
-  const random = options.random ?? new SystemRandom();
   switch (location.kind) {
     case 'memory':
-      return new MemoryStore({ name: location.name, prefix: location.prefix, clock });
-    default:
-      void random;
-      throw new TidemarkError('URL_INVALID', `No store for ${location.url} yet.`);
+      return new MemoryStore({ name: location.name, prefix: location.prefix, clock: options.clock });
+    case 'file':
+      return openFileStore(location, options);
+    case 'blob': {
+      // Loaded by those who use it: the SDK takes 200 ms.
+      const { openAzureBlobStore } = await import('./azure-blob-store.ts');
+      return openAzureBlobStore(location, options);
+    }
   }
 }
 

@@ -1,4 +1,7 @@
-/** The operations of the port, as they are counted and priced. A `putIfAbsent` that has to read back counts one `head` more. */
+/**
+ * The operations of the port, as they are counted and priced. A write that has to read back counts one `head` more;
+ * a batch of deletes is one request.
+ */
 export const operationTypes = ['get', 'head', 'put', 'list', 'delete'] as const;
 export type OperationType = (typeof operationTypes)[number];
 
@@ -24,6 +27,18 @@ export class OperationCounters {
     count.requests += 1;
     count.bytesWritten += bytesWritten;
     count.bytesRead += bytesRead;
+  }
+
+  /** Bytes that an already counted request brought. */
+  addBytesRead(type: OperationType, bytes: number): void {
+    this.#counts[type].bytesRead += bytes;
+  }
+
+  /** Requests of all types. */
+  total(): number {
+    let total = 0;
+    for (const type of operationTypes) total += this.#counts[type].requests;
+    return total;
   }
 
   snapshot(): Readonly<Record<OperationType, Readonly<OperationCount>>> {

@@ -1,0 +1,121 @@
+import {
+  AnonymousCredential,
+  BlobServiceClient,
+  ContainerClient,
+  newPipeline,
+  StorageSharedKeyCredential,
+} from '@azure/storage-blob';
+import { TidemarkError } from '../base/errors.ts';
+import type { StoreOptions, TokenCredentialLike } from './open-store.ts';
+import { type BlobLocation, formatBlobUrl } from './store-url.ts';
+
+export interface AzureContainer {
+  readonly client: ContainerClient;
+  /** Canonical URL of the root of the store, without secrets. */
+  readonly url: string;
+  /** What signs the parts of a batch. */
+  readonly credential: StorageSharedKeyCredential | AnonymousCredential | TokenCredentialLike;
+}
+
+// One layer of retries, ours: the SDK's own would turn a lost answer into a conflict with ourselves.
+const pipelineOptions = { retryOptions: { maxTries: 1 } };
+
+/**
+ * Finds the credentials for a container: the one given by option, else a SAS token in the URL, else a connection string
+ * of the same account in the environment, else DefaultAzureCredential.
+ *
+ * @throws TidemarkError OPTION_INVALID for two credentials at once; CREDENTIALS_INVALID for a malformed one, or none
+ * for `az:`; DEPENDENCY_MISSING
+ */
+export async function connectContainer(location: BlobLocation, options: StoreOptions): Promise<AzureContainer> {
+  const { connectionString, accountKey, credential } = options;
+  const sasToken = options.sasToken ?? location.sasToken;
+  const given = Object.entries({ connectionString, sasToken, accountKey, credential })
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => name);
+  if (given.length > 1) {
+    throw new TidemarkError('OPTION_INVALID', `Give one credential for ${location.url}, not ${given.join(' and ')}.`);
+  }
+  if (connectionString !== undefined) {
+    const service = connect(connectionString, 'the option connectionString');
+    if (location.account !== undefined && service.accountName !== location.account) {
+      throw new TidemarkError(
+        'OPTION_INVALID',
+        `The connection string is of account "${service.accountName}", the URL ${location.url} of "${location.account}".`,
+      );
+    }
+    return ofService(service, location);
+  }
+  if (given.length === 0) {
+    const fromEnvironment = findInEnvironment(location, options);
+    if (fromEnvironment !== undefined) return ofService(fromEnvironment, location);
+  }
+  const { account, endpoint } = location;
+  if (account === undefined || endpoint === undefined) {
+    throw new TidemarkError(
+      'CREDENTIALS_INVALID',
+      `${location.url} names no account: set AZURE_STORAGE_CONNECTION_STRING or the option connectionString, or use https://<account>.blob.core.windows.net/<container>/<path>.`,
+    );
+  }
+  if (sasToken !== undefined) {
+    const query = sasToken.replace(/^\?/, '');
+    if (!new URLSearchParams(query).has('sig')) {
+      throw new TidemarkError('CREDENTIALS_INVALID', `The SAS token for ${location.url} has no signature (sig=).`);
+    }
+    return ofUrl(location, endpoint, new AnonymousCredential(), `?${query}`);
+  }
+  if (accountKey !== undefined) {
+    return ofUrl(location, endpoint, new StorageSharedKeyCredential(account, accountKey));
+  }
+  return ofUrl(location, endpoint, credential ?? (await loadDefaultCredential(location)));
+}
+
+function findInEnvironment(location: BlobLocation, options: StoreOptions): BlobServiceClient | undefined {
+  const value = (options.env ?? process.env).AZURE_STORAGE_CONNECTION_STRING;
+  if (value === undefined || value === '') return undefined;
+  const service = connect(value, 'AZURE_STORAGE_CONNECTION_STRING');
+  // The variable may be there for another account: it is then not meant for this URL.
+  return location.account === undefined || service.accountName === location.account ? service : undefined;
+}
+
+function connect(connectionString: string, where: string): BlobServiceClient {
+  try {
+    return BlobServiceClient.fromConnectionString(connectionString, pipelineOptions);
+  } catch {
+    // The SDK's message could repeat parts of the string.
+    throw new TidemarkError(
+      'CREDENTIALS_INVALID',
+      `${where} is no storage connection string. It looks like "DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;EndpointSuffix=core.windows.net".`,
+    );
+  }
+}
+
+function ofService(service: BlobServiceClient, location: BlobLocation): AzureContainer {
+  const [endpoint] = service.url.split('?');
+  const url = formatBlobUrl(endpoint!.replace(/\/$/, ''), location.container, location.prefix);
+  return { client: service.getContainerClient(location.container), url, credential: service.credential };
+}
+
+function ofUrl(
+  location: BlobLocation,
+  endpoint: string,
+  credential: AzureContainer['credential'],
+  query = '',
+): AzureContainer {
+  const pipeline = newPipeline(credential, pipelineOptions);
+  const client = new ContainerClient(`${endpoint}/${location.container}${query}`, pipeline);
+  return { client, url: location.url, credential };
+}
+
+async function loadDefaultCredential(location: BlobLocation): Promise<TokenCredentialLike> {
+  try {
+    const identity = await import('@azure/identity');
+    return new identity.DefaultAzureCredential();
+  } catch (cause) {
+    throw new TidemarkError(
+      'DEPENDENCY_MISSING',
+      `No key or token was given for ${location.url}, so the identity of this machine is used; that needs the package "@azure/identity": npm install @azure/identity`,
+      { cause },
+    );
+  }
+}
