@@ -1,0 +1,182 @@
+import { keyIdentity } from '../base/canonical-key.ts';
+import { TidemarkError } from '../base/errors.ts';
+import { copyPlain } from '../base/plain-data.ts';
+import type { Comparator, RDD } from './rdd.ts';
+import { andThen, isPromise, pipeWhile, rowsOf } from './task.ts';
+import { checkFunction, checkInteger } from './validation.ts';
+
+/** What makes an RDD be computed. Each is one job, `take` and `first` several small ones. */
+
+export async function collect<T>(rdd: RDD<T>): Promise<T[]> {
+  const partitions = await rdd.collectPartitions();
+  return partitions.length === 1 ? partitions[0]! : partitions.flat();
+}
+
+export async function count<T>(rdd: RDD<T>): Promise<number> {
+  const counts = await rdd.context.runner.run(rdd, (partition, task) => {
+    let rows = 0;
+    const done = rdd.pipe(partition, task, () => {
+      rows++;
+    });
+    return andThen(done, () => rows);
+  });
+  return counts.reduce((a, b) => a + b, 0);
+}
+
+// After a job that found too little, look at this many times more partitions than so far.
+const takeGrowth = 4;
+
+export async function take<T>(rdd: RDD<T>, n: number): Promise<T[]> {
+  checkInteger('take: n', n, 0);
+  const rows: T[] = [];
+  let next = 0;
+  while (rows.length < n && next < rdd.numPartitions) {
+    const end = Math.min(rdd.numPartitions, next === 0 ? 1 : next * (takeGrowth + 1));
+    const missing = n - rows.length;
+    const partitions = Array.from({ length: end - next }, (_, i) => next + i);
+    const found = await rdd.context.runner.run(
+      rdd,
+      (partition, task) => {
+        const part: T[] = [];
+        const done = pipeWhile(rdd, partition, task, (row) => part.push(row) < missing);
+        return andThen(done, () => part);
+      },
+      partitions,
+    );
+    for (const part of found) for (const row of part) if (rows.length < n) rows.push(row);
+    next = end;
+  }
+  return rows;
+}
+
+export async function first<T>(rdd: RDD<T>): Promise<T> {
+  const rows = await take(rdd, 1);
+  if (rows.length === 0) throw empty('first');
+  return rows[0]!;
+}
+
+export async function isEmpty<T>(rdd: RDD<T>): Promise<boolean> {
+  return (await take(rdd, 1)).length === 0;
+}
+
+export async function takeOrdered<T>(rdd: RDD<T>, n: number, compare: Comparator<T>): Promise<T[]> {
+  checkInteger('takeOrdered: n', n, 0);
+  const best = await rdd.context.runner.run(rdd, (partition, task) => {
+    let rows: T[] = [];
+    const done = rdd.pipe(partition, task, (row) => {
+      // Cut back now and then: memory stays within a few times n.
+      if (rows.push(row) >= 4 * n + 1000) rows = rows.sort(compare).slice(0, n);
+    });
+    return andThen(done, () => rows.sort(compare).slice(0, n));
+  });
+  return best.flat().sort(compare).slice(0, n);
+}
+
+export async function reduce<T>(rdd: RDD<T>, name: string, f: (a: T, b: T) => T): Promise<T> {
+  checkFunction(`${name}: f`, f);
+  const parts = await rdd.context.runner.run(rdd, (partition, task) => {
+    const result: T[] = [];
+    const done = rdd.pipe(partition, task, (row) => {
+      result[0] = result.length === 0 ? row : f(result[0]!, row);
+    });
+    return andThen(done, () => result);
+  });
+  const results = parts.flat(1) as T[];
+  if (parts.every((part) => part.length === 0)) throw empty(name);
+  return results.reduce((a, b) => f(a, b));
+}
+
+export async function aggregate<T, A>(
+  rdd: RDD<T>,
+  zero: A,
+  merge: (result: A, row: T) => A,
+  combine: (a: A, b: A) => A,
+): Promise<A> {
+  checkFunction('aggregate: merge', merge);
+  checkFunction('aggregate: combine', combine);
+  const seed = copyPlain(zero);
+  const parts = await rdd.context.runner.run(rdd, (partition, task) => {
+    let result = copyPlain(seed);
+    const done = rdd.pipe(partition, task, (row) => {
+      result = merge(result, row);
+    });
+    return andThen(done, () => result);
+  });
+  let result = seed;
+  for (const part of parts) result = combine(result, part);
+  return result;
+}
+
+export async function foreach<T>(rdd: RDD<T>, f: (row: T) => void | Promise<void>): Promise<void> {
+  checkFunction('foreach: f', f);
+  await rdd.context.runner.run(rdd, async (partition, task) => {
+    for (const row of await rowsOf(rdd, partition, task)) {
+      const done = f(row);
+      if (isPromise(done)) await done;
+    }
+  });
+}
+
+export async function foreachPartition<T>(
+  rdd: RDD<T>,
+  f: (rows: readonly T[], partition: number) => void | Promise<void>,
+): Promise<void> {
+  checkFunction('foreachPartition: f', f);
+  await rdd.context.runner.run(rdd, async (partition, task) => f(await rowsOf(rdd, partition, task), partition));
+}
+
+export async function countByValue<T>(rdd: RDD<T>): Promise<Map<T, number>> {
+  const parts = await rdd.context.runner.run(rdd, (partition, task) => {
+    const counts = new Map<unknown, { readonly row: T; count: number }>();
+    const done = rdd.pipe(partition, task, (row) => {
+      const identity = keyIdentity(row);
+      const known = counts.get(identity);
+      if (known === undefined) counts.set(identity, { row, count: 1 });
+      else known.count++;
+    });
+    return andThen(done, () => counts);
+  });
+  const rows = new Map<unknown, T>();
+  const result = new Map<T, number>();
+  for (const part of parts) {
+    for (const [identity, { row, count }] of part) {
+      if (!rows.has(identity)) rows.set(identity, row);
+      const first = rows.get(identity) as T;
+      result.set(first, (result.get(first) ?? 0) + count);
+    }
+  }
+  return result;
+}
+
+export async function collectAsMap<K, V>(rdd: RDD<readonly [K, V]>): Promise<Map<K, V>> {
+  const keys = new Map<unknown, K>();
+  const result = new Map<K, V>();
+  for (const [key, value] of await collect(rdd)) {
+    const identity = keyIdentity(key);
+    if (!keys.has(identity)) keys.set(identity, key);
+    result.set(keys.get(identity) as K, value);
+  }
+  return result;
+}
+
+export async function lookup<K, V>(rdd: RDD<readonly [K, V]>, key: K): Promise<V[]> {
+  const identity = keyIdentity(key);
+  const partitions = rdd.partitioner === undefined ? undefined : [rdd.partitioner.partition(key)];
+  const found = await rdd.context.runner.run(
+    rdd,
+    (partition, task) => {
+      const values: V[] = [];
+      const done = rdd.pipe(partition, task, (row) => {
+        const candidate = keyIdentity(row[0]);
+        if (candidate === identity || (Number.isNaN(candidate) && Number.isNaN(identity))) values.push(row[1]);
+      });
+      return andThen(done, () => values);
+    },
+    partitions,
+  );
+  return found.flat(1) as V[];
+}
+
+function empty(action: string): TidemarkError {
+  return new TidemarkError('EMPTY_COLLECTION', `${action}() was called on an RDD without rows.`);
+}

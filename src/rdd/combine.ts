@@ -1,0 +1,126 @@
+import { keyIdentity } from '../base/canonical-key.ts';
+import type { Partitioner } from './partitioner.ts';
+import type { RDD } from './rdd.ts';
+import { ShuffleDependency } from './shuffle-dependency.ts';
+import { type Cell, type CombineStage, combineStage } from './stages.ts';
+import { andThen } from './task.ts';
+
+/** How the values of a key become one. Accumulators (C) belong to the aggregator and may be changed in place. */
+export interface Aggregator<V, C> {
+  readonly create: (value: V) => C;
+  readonly mergeValue: (combined: C, value: V) => C;
+  readonly mergeCombiners: (a: C, b: C) => C;
+  /** Combine within each map partition before the shuffle. Default true. */
+  readonly mapSideCombine?: boolean | undefined;
+  /** The hot loop, when a pipeline has its own copy of it (own-copy.ts). */
+  readonly stage?: CombineStage | undefined;
+}
+
+/** No shuffle: equal keys are already in the same partition. */
+export function combineInPlace<K, V, C>(
+  rdd: RDD<readonly [K, V]>,
+  name: string,
+  partitioner: Partitioner,
+  aggregator: Aggregator<V, C>,
+): RDD<[K, C]> {
+  const stage = aggregator.stage ?? combineStage;
+  return rdd.context.rdd<[K, C]>({
+    name,
+    numPartitions: partitioner.numPartitions,
+    partitioner,
+    dependencies: [rdd],
+    pipe: (partition, task, push) => {
+      const { push: add, cells } = stage<K, V, C>(keyIdentity, aggregator.create, aggregator.mergeValue);
+      return andThen(rdd.pipe(partition, task, add), () => emit(cells.values(), push));
+    },
+  });
+}
+
+/** Rows cross the shuffle as they are and are combined behind it. */
+export function combineAfterShuffle<K, V, C>(
+  rdd: RDD<readonly [K, V]>,
+  name: string,
+  shuffle: ShuffleDependency<readonly [K, V], (readonly [K, V])[]>,
+  partitioner: Partitioner,
+  aggregator: Aggregator<V, C>,
+): RDD<[K, C]> {
+  const stage = aggregator.stage ?? combineStage;
+  return rdd.context.rdd<[K, C]>({
+    name,
+    numPartitions: partitioner.numPartitions,
+    partitioner,
+    dependencies: [shuffle],
+    pipe: (partition, _, push) => {
+      const { push: add, cells } = stage<K, V, C>(keyIdentity, aggregator.create, aggregator.mergeValue);
+      for (const block of shuffle.blocks(partition)) for (let i = 0; i < block.length; i++) add(block[i]!);
+      emit(cells.values(), push);
+    },
+  });
+}
+
+/**
+ * Combined on the map side, merged behind the shuffle.
+ *
+ * Merging may change accumulators that are part of the map output, so it happens once per reduce partition and the result
+ * is kept with the outputs. A merge that throws half-way invalidates them: the next try starts from the rows.
+ */
+export function combineBeforeShuffle<K, V, C>(
+  rdd: RDD<readonly [K, V]>,
+  name: string,
+  partitioner: Partitioner,
+  aggregator: Aggregator<V, C>,
+): RDD<[K, C]> {
+  const stage = aggregator.stage ?? combineStage;
+  const numPartitions = partitioner.numPartitions;
+  const shuffle = new ShuffleDependency<readonly [K, V], Cell<K, C>[]>(rdd, name, () => {
+    const { push, cells } = stage<K, V, C>(keyIdentity, aggregator.create, aggregator.mergeValue);
+    return {
+      push,
+      finish: () => {
+        const blocks: Cell<K, C>[][] = Array.from({ length: numPartitions }, () => []);
+        for (const cell of cells.values()) blocks[partitioner.partition(cell.key)]!.push(cell);
+        return blocks;
+      },
+    };
+  });
+  let merged: (readonly Cell<K, C>[] | undefined)[] = [];
+  let mergedVersion = 0;
+  return rdd.context.rdd<[K, C]>({
+    name,
+    numPartitions,
+    partitioner,
+    dependencies: [shuffle],
+    pipe: (partition, _, push) => {
+      if (mergedVersion !== shuffle.version) {
+        merged = [];
+        mergedVersion = shuffle.version;
+      }
+      try {
+        merged[partition] ??= mergeCells(shuffle.blocks(partition), aggregator.mergeCombiners);
+      } catch (error) {
+        shuffle.invalidate();
+        throw error;
+      }
+      emit(merged[partition], push);
+    },
+  });
+}
+
+function mergeCells<K, C>(blocks: readonly Cell<K, C>[][], mergeCombiners: (a: C, b: C) => C): readonly Cell<K, C>[] {
+  const filled = blocks.filter((block) => block.length > 0);
+  if (filled.length <= 1) return filled[0] ?? [];
+  const cells = new Map<unknown, Cell<K, C>>();
+  for (const block of filled) {
+    for (const cell of block) {
+      const identity = keyIdentity(cell.key);
+      const known = cells.get(identity);
+      if (known === undefined) cells.set(identity, cell);
+      else known.value = mergeCombiners(known.value, cell.value);
+    }
+  }
+  return [...cells.values()];
+}
+
+function emit<K, C>(cells: Iterable<Cell<K, C>>, push: (row: [K, C]) => void): void {
+  for (const cell of cells) push([cell.key, cell.value]);
+}

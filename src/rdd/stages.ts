@@ -1,0 +1,82 @@
+/**
+ * The narrow operators, as push-style stages: given where rows go, each returns where rows come in.
+ *
+ * Every function here is self-contained (it names nothing outside itself), because `ownCopy` compiles it anew from its
+ * source, so that each pipeline gets its own type feedback. Keep it so: see own-copy.ts.
+ */
+export type Push<T> = (row: T) => void;
+/** A narrow operator: `through` calls it once per partition. */
+export type Stage<T, U> = (push: Push<U>) => Push<T>;
+
+export function mapStage<T, U>(f: (row: T) => U, push: Push<U>): Push<T> {
+  return (row) => push(f(row));
+}
+
+export function filterStage<T>(keep: (row: T) => unknown, push: Push<T>): Push<T> {
+  return (row) => {
+    if (keep(row)) push(row);
+  };
+}
+
+export function flatMapStage<T, U>(f: (row: T) => Iterable<U>, push: Push<U>): Push<T> {
+  return (row) => {
+    const rows = f(row);
+    if (Array.isArray(rows)) for (let i = 0; i < rows.length; i++) push(rows[i]);
+    else for (const item of rows) push(item);
+  };
+}
+
+export function mapValuesStage<K, V, W>(f: (value: V) => W, push: Push<[K, W]>): Push<readonly [K, V]> {
+  return (row) => push([row[0], f(row[1])]);
+}
+
+export function flatMapValuesStage<K, V, W>(f: (value: V) => Iterable<W>, push: Push<[K, W]>): Push<readonly [K, V]> {
+  return (row) => {
+    const key = row[0];
+    for (const value of f(row[1])) push([key, value]);
+  };
+}
+
+export function keyByStage<T, K>(f: (row: T) => K, push: Push<[K, T]>): Push<T> {
+  return (row) => push([f(row), row]);
+}
+
+/** One group of equal keys while it is being combined; changed in place. */
+export interface Cell<K, C> {
+  readonly key: K;
+  value: C;
+}
+
+/** Combines pairs by key: cells in the order in which their keys were first seen. */
+export type CombineStage = <K, V, C>(
+  identityOf: (key: K) => unknown,
+  create: (value: V) => C,
+  mergeValue: (combined: C, value: V) => C,
+) => { readonly push: Push<readonly [K, V]>; readonly cells: Map<unknown, Cell<K, C>> };
+
+/** The class of the cells is made here, so that an own copy also has its own field representation. */
+export function makeCombineStage(): CombineStage {
+  class KeyCell<K, C> {
+    readonly key: K;
+    value: C;
+
+    constructor(key: K, value: C) {
+      this.key = key;
+      this.value = value;
+    }
+  }
+  return (identityOf, create, mergeValue) => {
+    const cells = new Map();
+    const push = (row: readonly [never, never]): void => {
+      const key = row[0];
+      const identity = identityOf(key);
+      const cell = cells.get(identity);
+      if (cell === undefined) cells.set(identity, new KeyCell(key, create(row[1])));
+      else cell.value = mergeValue(cell.value, row[1]);
+    };
+    return { push, cells } as never;
+  };
+}
+
+/** For pipelines without a copy of their own. */
+export const combineStage: CombineStage = makeCombineStage();

@@ -1,0 +1,94 @@
+import type { RDD } from './rdd.ts';
+
+/** What a running task knows of itself. */
+export interface TaskContext {
+  readonly partition: number;
+  /** 0 for the first try, as in Spark. A partition with side effects of its own undoes those of the try before when it sees a higher one. */
+  readonly attempt: number;
+  /** Aborts when the job is cancelled; long work between rows should look at it. */
+  readonly signal: AbortSignal;
+  /** Name of the RDD the stage ends in, for messages. */
+  readonly stageName: string;
+}
+
+/**
+ * Runs jobs: the port between an RDD and whatever executes it.
+ *
+ * `run` first materialises every shuffle the lineage of `rdd` needs, then calls `task` once per partition (all, or those
+ * given, in that order) and resolves with the results in the same order. A task that throws is tried again.
+ * @throws TASK_FAILED when a function of the program threw in every try; CANCELLED; other TidemarkErrors as they are.
+ */
+export interface JobRunner {
+  run<T, R>(
+    rdd: RDD<T>,
+    task: (partition: number, context: TaskContext) => R | Promise<R>,
+    partitions?: readonly number[],
+  ): Promise<R[]>;
+}
+
+export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}
+
+/** Runs `step(0)` to `step(count - 1)` one after the other; waits only for steps that return a promise. */
+export function inOrder(count: number, step: (index: number) => void | Promise<void>): void | Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const done = step(i);
+    if (isPromise(done)) return restInOrder(done, i + 1, count, step);
+  }
+}
+
+async function restInOrder(
+  first: Promise<void>,
+  next: number,
+  count: number,
+  step: (index: number) => void | Promise<void>,
+): Promise<void> {
+  await first;
+  for (let i = next; i < count; i++) await step(i);
+}
+
+/** Calls `next` with the result of `done`, at once when it is no promise. */
+export function andThen<A, B>(done: A | Promise<A>, next: (result: A) => B): B | Promise<B> {
+  return isPromise(done) ? done.then(next) : next(done);
+}
+
+const stopped = Symbol('enough rows');
+
+/**
+ * Streams a partition into `accept` until that returns false. The stop travels as an exception through the operators,
+ * so nothing beyond the row that was enough is computed.
+ */
+export function pipeWhile<T>(
+  rdd: RDD<T>,
+  partition: number,
+  task: TaskContext,
+  accept: (row: T) => boolean,
+): void | Promise<void> {
+  let isDone = false;
+  const push = (row: T): void => {
+    // A source may swallow the exception and go on: what it pushes then is ignored.
+    if (!isDone && accept(row)) return;
+    isDone = true;
+    throw stopped;
+  };
+  const settle = (error: unknown): void => {
+    // The stop of a reader further out passes through: it did not set our flag.
+    if (!isDone) throw error;
+  };
+  try {
+    const done = rdd.pipe(partition, task, push);
+    return isPromise(done) ? done.catch(settle) : undefined;
+  } catch (error) {
+    settle(error);
+  }
+}
+
+/** All rows of a partition. */
+export function rowsOf<T>(rdd: RDD<T>, partition: number, task: TaskContext): T[] | Promise<T[]> {
+  const rows: T[] = [];
+  const done = rdd.pipe(partition, task, (row) => {
+    rows.push(row);
+  });
+  return andThen(done, () => rows);
+}
