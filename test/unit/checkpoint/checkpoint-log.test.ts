@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CheckpointLog } from '../../../src/checkpoint/checkpoint-log.ts';
-import { readCheckpoint } from '../../../src/checkpoint/log-reader.ts';
+import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import { batch, CounterState, fence, JumpingClock, loadCounters, optionsWith } from './support.ts';
 
