@@ -37,7 +37,7 @@ export async function connectContainer(location: BlobLocation, options: StoreOpt
     throw new TidemarkError('OPTION_INVALID', `Give one credential for ${location.url}, not ${given.join(' and ')}.`);
   }
   if (connectionString !== undefined) {
-    const service = connect(connectionString, 'the option connectionString');
+    const service = connect(connectionString, 'The option connectionString');
     if (location.account !== undefined && service.accountName !== location.account) {
       throw new TidemarkError(
         'OPTION_INVALID',

@@ -27,6 +27,8 @@ const containerGone = new Set(['ContainerNotFound', 'ContainerDisabled', 'Filesy
 // 403 because of who asks, as opposed to what is asked.
 const badCredentials = new Set([
   'AuthenticationFailed',
+  // Also what the network rules of an account answer, and Azurite to a wrong key.
+  'AuthorizationFailure',
   'InvalidAuthenticationInfo',
   'NoAuthenticationInformation',
   'PublicAccessNotPermitted',
@@ -62,7 +64,11 @@ export function classifyAzureError(thrown: unknown, root: string, timedOut = fal
 
   if (timedOut) return failure('passing', 'STORE_UNAVAILABLE', `${root} did not answer in time.`);
   if (identityErrors.has(error.name)) {
-    return failure('final', 'CREDENTIALS_INVALID', `No token for ${root}: ${firstLine(error.message)}`);
+    return failure(
+      'final',
+      'CREDENTIALS_INVALID',
+      `No token for ${root}: ${firstLine(error.message)} Log in (az login), or give a connection string, a SAS token or a key.`,
+    );
   }
   if (status === undefined) {
     const hint = code === 'ENOTFOUND' ? ' Check the account name: its host name does not resolve.' : '';
@@ -86,7 +92,7 @@ export function classifyAzureError(thrown: unknown, root: string, timedOut = fal
     return failure(
       'final',
       'CREDENTIALS_INVALID',
-      `${root} refused the credentials (${said}). Check the key, or the SAS token, its expiry and the clock of this machine.`,
+      `${root} refused the credentials (${said}). Check the key, or the SAS token and its expiry, the clock of this machine, and the network rules of the account.`,
     );
   }
   // A SAS token that may create but not write reports a taken name in this way.
