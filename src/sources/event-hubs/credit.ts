@@ -1,0 +1,29 @@
+/** What decides how many more events a partition may ask for. */
+export interface CreditSituation {
+  readonly bufferedEvents: number;
+  readonly bufferedBytes: number;
+  /** Asked for, not arrived yet. */
+  readonly outstanding: number;
+  readonly eventsMax: number;
+  readonly bytesMax: number;
+  /** Of the events seen so far. */
+  readonly averageEventBytes: number;
+}
+
+/**
+ * Credit to add now: never more than the free space, whether idle or not, so that what is buffered and what may still
+ * arrive together stay below `eventsMax`. Small top-ups wait until a quarter of the buffer is free: one flow frame per
+ * event would cost more than the event.
+ */
+export function creditToGrant(situation: CreditSituation): number {
+  const { bufferedEvents, outstanding, eventsMax } = situation;
+  const byCount = eventsMax - bufferedEvents - outstanding;
+  const byBytes =
+    Math.floor((situation.bytesMax - situation.bufferedBytes) / situation.averageEventBytes) - outstanding;
+  const grant = Math.min(byCount, byBytes);
+  // An event larger than the whole byte budget must still get through.
+  if (bufferedEvents === 0 && outstanding === 0) return Math.max(1, grant);
+  const eventsFit = Math.min(eventsMax, situation.bytesMax / situation.averageEventBytes);
+  const worthwhile = Math.min(Math.ceil(eventsFit / 4), 1024);
+  return grant >= worthwhile || (outstanding === 0 && grant > 0) ? grant : 0;
+}

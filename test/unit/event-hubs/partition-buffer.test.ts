@@ -1,0 +1,87 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { EventHubEvent } from '../../../src/sources/event-hubs/event-hub-event.ts';
+import { PartitionBuffer } from '../../../src/sources/event-hubs/partition-buffer.ts';
+import { eventOf } from './support.ts';
+
+function filled(from: number, to: number): PartitionBuffer {
+  const buffer = new PartitionBuffer(from);
+  for (let n = from; n < to; n++) buffer.append(eventOf(n), 10);
+  return buffer;
+}
+
+const numbers = (events: readonly EventHubEvent[]): number[] => events.map((event) => event.sequenceNumber);
+
+describe('a partition buffer', () => {
+  it('refuses an event out of order', () => {
+    expect(() => filled(5, 8).append(eventOf(9), 1)).toThrow('Event 9 is appended where 8 belongs');
+    expect(() => filled(5, 8).append(eventOf(7), 1)).toThrow('Event 7');
+  });
+
+  it('finds the run at a position and ends it at a gap', () => {
+    const buffer = filled(5, 8);
+    buffer.skipTo(20);
+    buffer.append(eventOf(20), 10);
+    expect(buffer.runFrom(5)).toEqual({ from: 5, to: 8 });
+    expect(buffer.runFrom(7)).toEqual({ from: 7, to: 8 });
+    expect(buffer.runFrom(8)).toEqual({ from: 20, to: 21 });
+    expect(buffer.runFrom(21)).toBeUndefined();
+    expect(buffer.countFrom(6)).toBe(3);
+    expect(() => buffer.slice(7, 21)).toThrow('not held in one run');
+  });
+
+  it('keeps its start when what comes first is lost, so that a replay need not ask for it again', () => {
+    const buffer = new PartitionBuffer(5);
+    buffer.skipTo(9);
+    expect([buffer.start, buffer.end]).toEqual([5, 9]);
+  });
+
+  it('holds the same events as a plain list of numbers, whatever happens to it', () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('append' as const), count: fc.integer({ min: 1, max: 6 }) }),
+      fc.record({ kind: fc.constant('skip' as const), count: fc.nat(4) }),
+      fc.record({ kind: fc.constant('drop' as const), count: fc.nat(12) }),
+      fc.record({ kind: fc.constant('reset' as const), count: fc.nat(30) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const buffer = new PartitionBuffer(10);
+        let end = 10;
+        let model: number[] = [];
+        for (const { kind, count } of steps) {
+          switch (kind) {
+            case 'append':
+              for (let i = 0; i < count; i++) {
+                buffer.append(eventOf(end), end);
+                model.push(end++);
+              }
+              break;
+            case 'skip':
+              buffer.skipTo((end += count));
+              break;
+            case 'drop': {
+              const below = buffer.start + count;
+              buffer.dropBelow(below);
+              model = model.filter((n) => n >= below);
+              break;
+            }
+            case 'reset':
+              buffer.reset(count);
+              end = count;
+              model = [];
+              break;
+          }
+          const held: number[] = [];
+          for (let next = 0, run = buffer.runFrom(next); run; next = run.to, run = buffer.runFrom(next)) {
+            held.push(...numbers(buffer.slice(run.from, run.to)));
+          }
+          expect(held).toEqual(model);
+          expect(buffer.size).toBe(model.length);
+          expect(buffer.bytes).toBe(model.reduce((sum, n) => sum + n, 0));
+          expect(buffer.end).toBe(end);
+          expect(buffer.start).toBeLessThanOrEqual(model[0] ?? end);
+        }
+      }),
+    );
+  });
+});
