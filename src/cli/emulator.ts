@@ -24,32 +24,25 @@ Options
 
 Stops on Ctrl-C and SIGTERM.`;
 
-/** The verb `tidemark emulator`: runs until a signal stops it. Returns the exit code: 0, 1 failed, 2 wrong arguments. */
-export async function runEmulator(args: string[]): Promise<number> {
-  let emulator: EventHubsEmulator;
-  try {
-    const options = parseOptions(args);
-    if (options === undefined) {
-      console.log(help);
-      return 0;
-    }
-    const hubs = options.config === undefined ? defaultHubs : readEmulatorConfig(options.config);
-    emulator = await startEventHubsEmulator({
-      hubs,
-      port: options.port,
-      host: options.host,
-      dataFolder: options.data,
-      log: (line) => console.error(line),
-    });
-    console.log(describe(emulator, hubs, options.data));
-  } catch (error) {
-    console.error(toError(error).message);
-    return error instanceof TidemarkError && error.kind === 'invalid' ? 2 : 1;
+/** The verb `tidemark emulator`: runs until a signal stops it. @throws TidemarkError when it cannot start */
+export async function runEmulator(args: readonly string[]): Promise<void> {
+  const options = parseOptions(args);
+  if (options === undefined) {
+    console.log(help);
+    return;
   }
-  const signal = await nextSignal();
-  console.log(`${signal}: stopping`);
+  const hubs = options.config === undefined ? defaultHubs : readEmulatorConfig(options.config);
+  const emulator = await startEventHubsEmulator({
+    hubs,
+    port: options.port,
+    host: options.host,
+    dataFolder: options.data,
+    log: (line) => console.error(line),
+  });
+  const stopped = nextSignal();
+  console.log(describe(emulator, hubs, options.data));
+  console.log(`${await stopped}: stopping`);
   await emulator.stop();
-  return 0;
 }
 
 interface Options {
@@ -59,11 +52,11 @@ interface Options {
   readonly data: string | undefined;
 }
 
-function parseOptions(args: string[]): Options | undefined {
+function parseOptions(args: readonly string[]): Options | undefined {
   let values: { port?: string; host?: string; config?: string; data?: string; help?: boolean };
   try {
     ({ values } = parseArgs({
-      args,
+      args: [...args],
       options: {
         port: { type: 'string' },
         host: { type: 'string' },

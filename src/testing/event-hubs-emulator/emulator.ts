@@ -29,6 +29,8 @@ export interface EventHubsEmulator {
   /** Connections open now. */
   readonly connectionCount: number;
   partitionProperties(hub: string, partition: number): EmulatedPartitionProperties;
+  /** Receivers attached to a partition, over all consumer groups. */
+  readerCount(hub: string, partition: number): number;
   /** Cuts all connections, closes all files. Idempotent. */
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -123,6 +125,11 @@ class RunningEmulator implements EventHubsEmulator {
   partitionProperties(hub: string, partition: number): EmulatedPartitionProperties {
     const { log } = findPartition(this.#namespace, hub, partition);
     return { beginSequenceNumber: log.begin, nextSequenceNumber: log.next };
+  }
+
+  readerCount(hub: string, partition: number): number {
+    const { readers } = findPartition(this.#namespace, hub, partition);
+    return [...readers.values()].reduce((sum, registry) => sum + registry.size, 0);
   }
 
   listen(port: number): Promise<void> {

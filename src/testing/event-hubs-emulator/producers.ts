@@ -29,9 +29,11 @@ export class ProducerRegistry {
     const known = this.#producers.get(id);
     const epoch = asked.epoch ?? known?.epoch ?? 0;
     if (known !== undefined && epoch < known.epoch) throw stolen(id, epoch, known.epoch);
-    const state = { epoch, lastSequence: known?.lastSequence ?? asked.lastSequence ?? -1 };
-    this.#remember(id, state);
-    return { id, ...state };
+    const lastSequence = known?.lastSequence ?? asked.lastSequence ?? -1;
+    this.#remember(id, { epoch, lastSequence });
+    // A client that lost an answer knows less than the hub. It goes on numbering where it stands, and what it sends
+    // again is recognised by its number.
+    return { id, epoch, lastSequence: asked.lastSequence ?? lastSequence };
   }
 
   /** True when the batch is new; false when it was stored before. @throws Refusal on a gap or a stale epoch */

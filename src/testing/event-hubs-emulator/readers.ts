@@ -19,6 +19,10 @@ const nonEpochReadersMax = 5;
 export class ReaderRegistry {
   readonly #readers = new Set<Reader>();
 
+  get size(): number {
+    return this.#readers.size;
+  }
+
   /** @throws Refusal */
   add(reader: Reader): void {
     const owner = [...this.#readers].find((other) => other.epoch !== undefined);
