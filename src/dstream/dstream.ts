@@ -29,13 +29,13 @@ export class DStream<out T> {
   map<U>(f: (row: T) => U): DStream<U> {
     requireFunction('map', f);
     const stage = ownCopy(mapStage);
-    return this.#perBatch('map', (rdd) => rdd.through<U>('map', (push) => stage(f, push)));
+    return derive('map', this, (rdd) => rdd.through<U>('map', (push) => stage(f, push)));
   }
 
   flatMap<U>(f: (row: T) => Iterable<U>): DStream<U> {
     requireFunction('flatMap', f);
     const stage = ownCopy(flatMapStage);
-    return this.#perBatch('flatMap', (rdd) => rdd.through<U>('flatMap', (push) => stage(f, push)));
+    return derive('flatMap', this, (rdd) => rdd.through<U>('flatMap', (push) => stage(f, push)));
   }
 
   filter<S extends T>(f: (row: T) => row is S): DStream<S>;
@@ -43,43 +43,45 @@ export class DStream<out T> {
   filter(f: (row: T) => boolean): DStream<T> {
     requireFunction('filter', f);
     const stage = ownCopy(filterStage);
-    return this.#perBatch('filter', (rdd) => rdd.through<T>('filter', (push) => stage(f, push), true));
+    return derive('filter', this, (rdd) => rdd.through<T>('filter', (push) => stage(f, push), true));
   }
 
   /** `f` gets the rows of one partition of one batch. */
   mapPartitions<U>(f: (rows: readonly T[]) => Iterable<U>): DStream<U> {
     requireFunction('mapPartitions', f);
-    return this.#perBatch('mapPartitions', (rdd) => rdd.mapPartitions(f));
+    return derive('mapPartitions', this, (rdd) => rdd.mapPartitions(f));
   }
 
   /** One array per partition. */
   glom(): DStream<T[]> {
-    return this.#perBatch('glom', (rdd) => rdd.glom());
+    return derive('glom', this, (rdd) => rdd.glom());
   }
 
   repartition(numPartitions: number): DStream<T> {
-    return this.#perBatch('repartition', (rdd) => rdd.repartition(numPartitions));
+    return derive('repartition', this, (rdd) => rdd.repartition(numPartitions));
   }
 
   /** Rows of both streams, this one's partitions first. Both must have the same slide. */
   union<U>(other: DStream<U>): DStream<T | U> {
-    return derive('union', [this, other], (rdds, batch) => batch.rdds.union<T | U>(rdds));
+    return combine('union', this, other, (left, right, batch) => batch.rdds.union<T | U>([left, right]));
   }
 
   /** One row: how many rows the batch has; 0 for an empty batch. */
   count(): DStream<number> {
-    return this.#perBatch('count', (rdd, batch) =>
-      batch.rdds
-        .union([rdd.map(() => [null, 1] as const), batch.rdds.parallelize([[null, 0] as const], 1)])
+    return derive('count', this, (rdd, batch) => {
+      const ones = rdd.map((): [null, number] => [null, 1]);
+      const zero = batch.rdds.parallelize<[null, number]>([[null, 0]], 1);
+      return batch.rdds
+        .union([ones, zero])
         .reduceByKey((a, b) => a + b, 1)
-        .map((pair) => pair[1]),
-    );
+        .values();
+    });
   }
 
   /** One row; none for an empty batch. */
   reduce(f: (a: T, b: T) => T): DStream<T> {
     requireFunction('reduce', f);
-    return this.#perBatch('reduce', (rdd) =>
+    return derive('reduce', this, (rdd) =>
       rdd
         .map((row) => [null, row] as const)
         .reduceByKey(f, 1)
@@ -90,12 +92,12 @@ export class DStream<out T> {
   /** `f` turns the RDD of each batch into another, at generation time. */
   transform<U>(f: (rdd: RDD<T>, time: Time) => RDD<U>): DStream<U> {
     requireFunction('transform', f);
-    return this.#perBatch('transform', (rdd, batch) => requireRdd('transform', f(rdd, batch.time)));
+    return derive('transform', this, (rdd, batch) => requireRdd('transform', f(rdd, batch.time)));
   }
 
   transformWith<U, R>(other: DStream<U>, f: (rdd: RDD<T>, other: RDD<U>, time: Time) => RDD<R>): DStream<R> {
     requireFunction('transformWith', f);
-    return derive('transformWith', [this, other], ([left, right], batch) =>
+    return combine('transformWith', this, other, (left, right, batch) =>
       requireRdd('transformWith', f(left, right, batch.time)),
     );
   }
@@ -133,17 +135,13 @@ export class DStream<out T> {
   mapValues<K, V, U>(this: DStream<readonly [K, V]>, f: (value: V) => U): DStream<[K, U]> {
     requireFunction('mapValues', f);
     const stage = ownCopy(mapValuesStage);
-    return derive('mapValues', [this], ([rdd]) =>
-      rdd.through<[K, U]>('mapValues', (push) => stage(f, push), true),
-    );
+    return derive('mapValues', this, (rdd) => rdd.through<[K, U]>('mapValues', (push) => stage(f, push), true));
   }
 
   flatMapValues<K, V, U>(this: DStream<readonly [K, V]>, f: (value: V) => Iterable<U>): DStream<[K, U]> {
     requireFunction('flatMapValues', f);
     const stage = ownCopy(flatMapValuesStage);
-    return derive('flatMapValues', [this], ([rdd]) =>
-      rdd.through<[K, U]>('flatMapValues', (push) => stage(f, push), true),
-    );
+    return derive('flatMapValues', this, (rdd) => rdd.through<[K, U]>('flatMapValues', (push) => stage(f, push), true));
   }
 
   /** Combines the values of each key within a batch; `f` must be associative and commutative. */
@@ -153,12 +151,12 @@ export class DStream<out T> {
     partitions?: number | Partitioner,
   ): DStream<[K, V]> {
     requireFunction('reduceByKey', f);
-    return derive('reduceByKey', [this], ([rdd]) => rdd.reduceByKey(f, partitions));
+    return derive('reduceByKey', this, (rdd) => rdd.reduceByKey(f, partitions));
   }
 
   /** All values of each key within a batch, in arrival order. Moves every value: prefer reduceByKey. */
   groupByKey<K, V>(this: DStream<readonly [K, V]>, partitions?: number | Partitioner): DStream<[K, V[]]> {
-    return derive('groupByKey', [this], ([rdd]) => rdd.groupByKey(partitions));
+    return derive('groupByKey', this, (rdd) => rdd.groupByKey(partitions));
   }
 
   /** Pairs of values of keys that both batches have. Both streams must have the same slide. */
@@ -167,7 +165,7 @@ export class DStream<out T> {
     other: DStream<readonly [K, W]>,
     partitions?: number | Partitioner,
   ): DStream<[K, [V, W]]> {
-    return derive('join', [this, other], ([left, right]) => left.join(right, partitions));
+    return combine('join', this, other, (left, right) => left.join(right, partitions));
   }
 
   /** The values of both streams for every key that either has. */
@@ -176,7 +174,7 @@ export class DStream<out T> {
     other: DStream<readonly [K, W]>,
     partitions?: number | Partitioner,
   ): DStream<[K, [V[], W[]]]> {
-    return derive('cogroup', [this, other], ([left, right]) => left.cogroup(right, partitions));
+    return combine('cogroup', this, other, (left, right) => left.cogroup(right, partitions));
   }
 
   /**
@@ -236,24 +234,22 @@ export class DStream<out T> {
   ): DStream<Exclude<M, undefined>> {
     return new DStream(new MapWithStateNode<K, V, S, M>(this.node, spec, options));
   }
-
-  #perBatch<U>(operator: string, f: (rdd: RDD<T>, batch: Batch) => RDD<U>): DStream<U> {
-    return derive(operator, [this], ([rdd], batch) => f(rdd, batch));
-  }
 }
 
-type RddsOf<Streams extends readonly DStream<unknown>[]> = {
-  [I in keyof Streams]: Streams[I] extends DStream<infer T> ? RDD<T> : never;
-};
+/** A stream whose RDD is built from the RDD of one other in the same batch. */
+function derive<T, U>(operator: string, parent: DStream<T>, build: (rdd: RDD<T>, batch: Batch) => RDD<U>): DStream<U> {
+  return new DStream(new PerBatchNode<U>(operator, [parent.node], ([rdd], batch) => build(rdd as RDD<T>, batch)));
+}
 
-/** A stream whose RDD is built from the RDDs of `parents` in the same batch. */
-function derive<const Streams extends readonly DStream<unknown>[], U>(
+/** The same from the RDDs of two. */
+function combine<A, B, U>(
   operator: string,
-  parents: Streams,
-  build: (rdds: RddsOf<Streams>, batch: Batch) => RDD<U>,
+  left: DStream<A>,
+  right: DStream<B>,
+  build: (left: RDD<A>, right: RDD<B>, batch: Batch) => RDD<U>,
 ): DStream<U> {
-  const nodes = parents.map((parent) => parent.node);
-  return new DStream(new PerBatchNode<U>(operator, nodes, (rdds, batch) => build(rdds as RddsOf<Streams>, batch)));
+  const nodes = [left.node, right.node];
+  return new DStream(new PerBatchNode<U>(operator, nodes, ([a, b], batch) => build(a as RDD<A>, b as RDD<B>, batch)));
 }
 
 function requireFunction(operator: string, f: unknown): void {

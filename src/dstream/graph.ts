@@ -1,8 +1,8 @@
 import { TidemarkError } from '../base/errors.ts';
-import type { StreamNode } from './stream-node.ts';
-import type { SourceNode } from './source-node.ts';
 import type { Output } from './output.ts';
+import type { SourceNode } from './source-node.ts';
 import type { StatefulNode } from './stateful-node.ts';
+import type { StreamNode } from './stream-node.ts';
 
 const uidForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 

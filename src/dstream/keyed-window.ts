@@ -93,9 +93,8 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
   #absorb(batch: Batch, emit: ((state: StatePartition) => [K, V][]) | undefined): RDD<[K, V]> {
     const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
     const reduce = this.#window.reduce;
-    const reduced = parent.reduceByKey(reduce, this.#partitioner);
     const pane = this.#pane(batch);
-    return new StateRDD(reduced, this.operator, this.table, batch.batchId, (state, rows: readonly (readonly [K, V])[]) => {
+    const step = (state: StatePartition, rows: readonly (readonly [K, V])[]): [K, V][] => {
       for (let i = 0; i < rows.length; i++) {
         const [key, value] = rows[i]!;
         const id = keyIdentity(key);
@@ -103,7 +102,9 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
         state.put(pane, id, key, cell === undefined ? value : reduce(copyPlain(cell.value) as V, value));
       }
       return emit === undefined ? [] : emit(state);
-    });
+    };
+    const reduced: RDD<readonly [K, V]> = parent.reduceByKey(reduce, this.#partitioner);
+    return new StateRDD<readonly [K, V], [K, V]>({ parent: reduced, node: this, batch, keepsKeys: true, step });
   }
 
   /** The window's value per key, panes folded from the oldest to the newest. */
@@ -113,12 +114,7 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
     return rows;
   }
 
-  #slide(
-    state: StatePartition,
-    window: PaneRange,
-    newestEntered: number,
-    inverse: (a: V, b: V) => V,
-  ): [K, V][] {
+  #slide(state: StatePartition, window: PaneRange, newestEntered: number, inverse: (a: V, b: V) => V): [K, V][] {
     const { reduce, filter } = this.#window;
     const left = this.#foldPanes(state, { first: 1, last: Math.min(window.first - 1, newestEntered) });
     const entered = this.#foldPanes(state, { first: Math.max(window.first, newestEntered + 1), last: window.last });

@@ -7,8 +7,8 @@ import type { RDD } from '../rdd/rdd.ts';
 import type { Cell, StatePartition } from '../state/state-partition.ts';
 import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
-import type { StreamNode } from './stream-node.ts';
 import { StatefulNode, type StatefulOptions, StateRDD } from './stateful-node.ts';
+import type { StreamNode } from './stream-node.ts';
 
 /** The state of one key during one call of the function of `mapWithState`. Don't keep it: it is reused. Source: Spark's `State`. */
 export interface State<S> {
@@ -90,9 +90,13 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
 
   protected override compute(batch: Batch): RDD<Exclude<M, undefined>> {
     const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
-    return new StateRDD(parent.partitionBy(this.#partitioner), this.operator, this.table, batch.batchId, (state, rows) =>
-      this.#step(state, rows, batch),
-    );
+    return new StateRDD<readonly [K, V], Exclude<M, undefined>>({
+      parent: parent.partitionBy(this.#partitioner),
+      node: this,
+      batch,
+      keepsKeys: false,
+      step: (state, rows) => this.#step(state, rows, batch),
+    });
   }
 
   #step(state: StatePartition, rows: readonly (readonly [K, V])[], batch: Batch): Exclude<M, undefined>[] {
@@ -192,6 +196,9 @@ class StateSlot<S> implements State<S> {
   }
 
   #refused(call: string, reason: string): TidemarkError {
-    return new TidemarkError('OPTION_INVALID', `State.${call}() of key ${String(this.#key)} is not possible: ${reason}.`);
+    return new TidemarkError(
+      'OPTION_INVALID',
+      `State.${call}() of key ${String(this.#key)} is not possible: ${reason}.`,
+    );
   }
 }

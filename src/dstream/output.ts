@@ -1,6 +1,6 @@
+import type { Time } from '../base/time.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import type { Sink } from '../sinks/sink.ts';
-import type { Time } from '../base/time.ts';
 import type { StreamNode } from './stream-node.ts';
 
 /** Identity of a batch for writers that must recognise a repetition: (generation, batchId) never names two contents. */

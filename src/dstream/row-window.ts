@@ -3,7 +3,7 @@ import { copyPlain } from '../base/plain-data.ts';
 import type { Duration } from '../base/time.ts';
 import { RDD } from '../rdd/rdd.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
-import type { TaskContext } from '../rdd/task-context.ts';
+import type { TaskContext } from '../rdd/task.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
@@ -49,12 +49,13 @@ export class RowWindowNode<T> extends StatefulNode<T> {
       this.#dropOld(this.table.partition(p), batch);
     }
     if (parent === undefined) return undefined;
-    return new StateRDD<T, never>(parent, this.operator, this.table, batch.batchId, (state, rows, partition) => {
+    const step = (state: StatePartition, rows: readonly T[], partition: number): never[] => {
       this.#dropOld(state, batch);
       const key: SliceKey = [batch.timeMs, partition];
       if (rows.length > 0) state.put(this.#pane(batch.timeMs, batch), keyIdentity(key), key, rows);
       return [];
-    });
+    };
+    return new StateRDD<T, never>({ parent, node: this, batch, keepsKeys: false, step });
   }
 
   protected override compute(batch: Batch): RDD<T> {

@@ -1,11 +1,11 @@
 import { invariant } from '../base/errors.ts';
 import { RDD } from '../rdd/rdd.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
-import type { TaskContext } from '../rdd/task-context.ts';
+import type { TaskContext } from '../rdd/task.ts';
 import type { Source, SourcePlan } from '../sources/source.ts';
 import type { Batch } from './batch.ts';
-import { StreamNode } from './stream-node.ts';
 import type { DStreamGraph } from './graph.ts';
+import { StreamNode } from './stream-node.ts';
 
 /** The rows of a source, batch by batch as planned. */
 export class SourceNode<T> extends StreamNode<T> {

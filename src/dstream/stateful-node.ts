@@ -1,11 +1,11 @@
 import { TidemarkError } from '../base/errors.ts';
 import { RDD } from '../rdd/rdd.ts';
-import type { TaskContext } from '../rdd/task-context.ts';
+import type { TaskContext } from '../rdd/task.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 import type { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
-import { StreamNode } from './stream-node.ts';
 import type { DStreamGraph } from './graph.ts';
+import { StreamNode } from './stream-node.ts';
 
 /** How the user names an operator that a restart must find again. */
 export interface UidOption {
@@ -58,38 +58,43 @@ export abstract class StatefulNode<T> extends StreamNode<T> {
 /** Rows of one partition in, rows out, with the state of that partition at hand. Synchronous: state never waits for I/O. */
 export type StateStep<In, Out> = (state: StatePartition, rows: readonly In[], partition: number) => Out[];
 
+interface StateRDDFields<In, Out> {
+  readonly parent: RDD<In>;
+  readonly node: StatefulNode<unknown>;
+  readonly batch: Batch;
+  /** Rows out have the keys of the rows in. */
+  readonly keepsKeys: boolean;
+  readonly step: StateStep<In, Out>;
+}
+
 /** Runs a step once per partition and batch, however often its rows are read, and anew for each attempt of a task. */
 export class StateRDD<In, Out> extends RDD<Out> {
   readonly numPartitions: number;
   readonly dependencies: readonly RDD<In>[];
-  readonly #parent: RDD<In>;
-  readonly #table: StateTable;
-  readonly #batchId: number;
-  readonly #step: StateStep<In, Out>;
+  readonly #fields: StateRDDFields<In, Out>;
   readonly #rows: (readonly Out[] | undefined)[] = [];
 
-  constructor(parent: RDD<In>, name: string, table: StateTable, batchId: number, step: StateStep<In, Out>) {
-    super(parent.context, name, parent.partitioner);
+  constructor(fields: StateRDDFields<In, Out>) {
+    const { parent, node, keepsKeys } = fields;
+    super(parent.context, node.operator, keepsKeys ? parent.partitioner : undefined);
     this.numPartitions = parent.numPartitions;
     this.dependencies = [parent];
-    this.#parent = parent;
-    this.#table = table;
-    this.#batchId = batchId;
-    this.#step = step;
+    this.#fields = fields;
   }
 
   override async pipe(partition: number, task: TaskContext, push: (row: Out) => void): Promise<void> {
     let rows = this.#rows[partition];
     if (rows === undefined) {
-      const state = this.#table.partition(partition);
+      const { parent, node, batch, step } = this.#fields;
+      const state = node.table.partition(partition);
       state.begin();
       const input: In[] = [];
-      await this.#parent.pipe(partition, task, (row) => {
+      await parent.pipe(partition, task, (row) => {
         input.push(row);
       });
-      rows = this.#step(state, input, partition);
+      rows = step(state, input, partition);
       // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
-      state.seal(this.#batchId);
+      state.seal(batch.batchId);
       this.#rows[partition] = rows;
     }
     for (let i = 0; i < rows.length; i++) push(rows[i]!);

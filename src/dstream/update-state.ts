@@ -5,8 +5,8 @@ import type { RDD } from '../rdd/rdd.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
-import type { StreamNode } from './stream-node.ts';
 import { StatefulNode, type StatefulOptions, StateRDD } from './stateful-node.ts';
+import type { StreamNode } from './stream-node.ts';
 
 type Update<V, S> = (values: readonly V[], state: S | undefined) => S | undefined;
 
@@ -39,9 +39,13 @@ export class UpdateStateNode<K, V, S> extends StatefulNode<[K, S]> {
 
   protected override compute(batch: Batch): RDD<[K, S]> {
     const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
-    return new StateRDD(parent.partitionBy(this.#partitioner), this.operator, this.table, batch.batchId, (state, rows) =>
-      this.#step(state, rows),
-    );
+    return new StateRDD<readonly [K, V], [K, S]>({
+      parent: parent.partitionBy(this.#partitioner),
+      node: this,
+      batch,
+      keepsKeys: true,
+      step: (state, rows) => this.#step(state, rows),
+    });
   }
 
   #step(state: StatePartition, rows: readonly (readonly [K, V])[]): [K, S][] {

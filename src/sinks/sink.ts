@@ -18,6 +18,8 @@ export interface Sink<T> {
   /** `partitions`: the rows of the batch, one array per RDD partition. Returns plain data the checkpoint can store; undefined: nothing to publish. */
   stage(batch: SinkBatch, partitions: readonly (readonly T[])[]): Promise<unknown>;
   publish(handle: unknown): Promise<void>;
+  /** Removes what older drivers staged and never committed. Called once per driver, after everything committed is published. */
+  sweep?(): Promise<void>;
   close(): Promise<void>;
 }
 

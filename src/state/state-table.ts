@@ -101,21 +101,21 @@ export class StateTable {
     this.#nextMeta = undefined;
   }
 
-  /** Applies one extent. `fromManifest`: it stands in the newest manifest, so the next one need not repeat it. */
-  restore(bytes: Uint8Array, fromManifest: boolean): void {
+  /** Applies one extent. `sinceManifest`: it is newer than the newest manifest, so the next one must hold it. */
+  restore(bytes: Uint8Array, sinceManifest: boolean): void {
     if (bytes.length === 0) return;
     const reader = new ByteReader(bytes);
     if (reader.u8() === 1) {
       this.#meta = readValue(reader);
-      if (!fromManifest) this.#metaSinceManifest = true;
+      if (sinceManifest) this.#metaSinceManifest = true;
     }
     for (const group of readGroups(reader)) {
       if (group.dropped) for (const partition of this.#partitions) partition.restoreDrop(group.pane);
       for (const entry of group.entries) {
-        this.partition(this.#partitionOf(entry.key)).restore(group, entry, fromManifest ? 0 : 1);
+        this.partition(this.#partitionOf(entry.key)).restore(group, entry, sinceManifest ? 1 : 0);
       }
     }
-    if (fromManifest) for (const partition of this.#partitions) partition.manifestWritten();
+    if (!sinceManifest) for (const partition of this.#partitions) partition.manifestWritten();
   }
 
   /** @throws STATE_MISMATCH when the restored state is not what was committed. */

@@ -1,0 +1,52 @@
+import type { Clock } from '../base/clock.ts';
+import type { CrashHook } from '../base/crash-points.ts';
+import type { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
+import type { PlannedBatch, Receipt } from '../checkpoint/records.ts';
+import type { DStreamGraph } from '../dstream/graph.ts';
+import type { StatefulNode } from '../dstream/stateful-node.ts';
+import type { ListenerBus } from '../observe/streaming-listener.ts';
+import type { RddContext } from '../rdd/rdd-context.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+
+/** Settings of the engine a user may change between starts. */
+export interface EngineSettings {
+  /**
+   * Lets the plan of the next batch ride in the record of this one whenever an output acts during the batch: one write
+   * per batch instead of two, and results staler by up to an interval. Default false.
+   */
+  readonly planAhead: boolean;
+  /** How many batch times missed while no driver ran are run at a restart; older ones are passed over. */
+  readonly catchUpBatchesMax: number;
+}
+
+/** What the parts of the engine take from outside (decision A8). */
+export interface EnginePorts {
+  readonly clock: Clock;
+  readonly crash: CrashHook;
+  /** Where `print()` goes. */
+  readonly print: (text: string) => void;
+}
+
+/**
+ * A driver that holds the stream: everything a batch needs. Only the batch loop changes it, one batch at a time.
+ * Without a checkpoint URL there is no log, and nothing survives the process.
+ */
+export interface Driver {
+  readonly graph: DStreamGraph;
+  readonly settings: EngineSettings;
+  readonly ports: EnginePorts;
+  readonly rdds: RddContext;
+  readonly listeners: ListenerBus;
+  readonly log: CheckpointLog | undefined;
+  /** The checkpoint store, for counting its operations. */
+  readonly store: ObjectStore | undefined;
+  readonly zeroTimeMs: number;
+  readonly generation: number;
+  /** Stateful nodes that outputs depend on, in order of definition. */
+  readonly stateful: readonly StatefulNode<unknown>[];
+  lastBatch: { readonly batchId: number; readonly batchTimeMs: number };
+  /** Recorded for the next batch already; replay must use exactly these ranges. */
+  recordedPlan: PlannedBatch | undefined;
+  /** Published, not yet recorded as such. */
+  receipts: Receipt[];
+}

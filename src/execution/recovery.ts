@@ -1,0 +1,190 @@
+import { invariant } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
+import type { CheckpointOptions } from '../checkpoint/checkpoint-options.ts';
+import type { StreamStatus } from '../checkpoint/records.ts';
+import type { StreamCheckpoint } from '../checkpoint/stream-checkpoint.ts';
+import type { DStreamGraph } from '../dstream/graph.ts';
+import type { StatefulNode } from '../dstream/stateful-node.ts';
+import type { ListenerBus, RecoveryInfo } from '../observe/streaming-listener.ts';
+import type { RddContext } from '../rdd/rdd-context.ts';
+import type { SourcePlan } from '../sources/source.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { batchesDue } from './batch-loop.ts';
+import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
+import { describeGraph, type GraphDescription, requireCompatible } from './graph-description.ts';
+import { publish, sealState } from './micro-batch.ts';
+
+/** A program ready to be started, and where its stream stands. */
+export interface StartRequest {
+  readonly graph: DStreamGraph;
+  /** Operators whose stored state the program gives up. */
+  readonly droppedState: ReadonlySet<string>;
+  readonly appName: string;
+  readonly settings: EngineSettings;
+  readonly ports: EnginePorts;
+  readonly random: Random;
+  readonly rdds: RddContext;
+  readonly listeners: ListenerBus;
+  /** Undefined: no checkpoint, nothing survives the process. */
+  readonly checkpoint:
+    | {
+        readonly store: ObjectStore;
+        readonly found: StreamCheckpoint | undefined;
+        readonly options: Omit<CheckpointOptions, 'clock' | 'random' | 'crashHook'>;
+      }
+    | undefined;
+  /** Called when a source fails outside a batch. */
+  readonly fail: (error: Error) => void;
+}
+
+export interface StartedDriver {
+  readonly driver: Driver;
+  readonly info: RecoveryInfo;
+}
+
+/**
+ * Makes this process the driver of the stream: fence, state, unpublished output, sources, in this order.
+ *
+ * A crash between any two steps is recovered by doing all of it again. Nothing is written before the program was found
+ * to fit the checkpoint. The very first start commits an empty batch at zero time: it fixes the starting positions, so
+ * that a crash before the first real batch does not move a 'latest'.
+ */
+export async function startDriver(request: StartRequest): Promise<StartedDriver> {
+  const { graph, ports, rdds, listeners, settings, checkpoint } = request;
+  const startedMs = ports.clock.now();
+  graph.validate();
+  const reachable = graph.reachable();
+  const stateful = graph.stateful.filter((node) => reachable.has(node));
+
+  const log = checkpoint === undefined ? undefined : await fence(request, stateful);
+  const recovered = log?.recovered;
+  const status = recovered?.status;
+  const stateBytes = recovered === undefined ? 0 : await restoreState(recovered, stateful, request.droppedState);
+  await ports.crash('recovery:state-restored');
+
+  const zeroTimeMs = log?.status.zeroTimeMs ?? zeroTime(request);
+  const driver: Driver = {
+    graph,
+    settings,
+    ports,
+    rdds,
+    listeners,
+    log,
+    store: checkpoint?.store,
+    zeroTimeMs,
+    generation: status?.generation ?? 0,
+    stateful,
+    lastBatch: status?.lastBatch ?? { batchId: 0, batchTimeMs: zeroTimeMs },
+    recordedPlan: status?.plan,
+    receipts: [],
+  };
+  await openSinks(driver, log?.streamId ?? request.random.id());
+  await publish(driver, status?.unpublished ?? []);
+  await sweepSinks(driver);
+  await ports.crash('recovery:republished');
+
+  await startSources(driver, status, request.fail);
+  if (status?.lastBatch === undefined) await commitStart(driver);
+  await ports.crash('recovery:sources-started');
+
+  const nextTimeMs = driver.recordedPlan?.batchTimeMs ?? driver.lastBatch.batchTimeMs + graph.batchIntervalMs;
+  return {
+    driver,
+    info: {
+      slot: log?.epoch ?? 0,
+      epoch: log?.epoch ?? 0,
+      recovered: status?.lastBatch !== undefined,
+      lastBatchTimeMs: driver.lastBatch.batchTimeMs,
+      stateKeys: stateful.reduce((sum, { table }) => sum + table.keyCount, 0),
+      stateBytes,
+      recordsRead: recovered?.recordsRead ?? 0,
+      republished: status?.unpublished.length ?? 0,
+      batchesToCatchUp: Math.max(
+        driver.recordedPlan === undefined ? 0 : 1,
+        Math.min(batchesDue(driver, nextTimeMs), settings.catchUpBatchesMax),
+      ),
+      tookMs: ports.clock.now() - startedMs,
+    },
+  };
+}
+
+/** Of the grid of batch times: the last multiple of the interval that has come. */
+function zeroTime({ graph, ports }: StartRequest): number {
+  return Math.floor(ports.clock.now() / graph.batchIntervalMs) * graph.batchIntervalMs;
+}
+
+async function fence(request: StartRequest, stateful: readonly StatefulNode<unknown>[]): Promise<CheckpointLog> {
+  const { graph, ports, random, checkpoint, appName } = request;
+  invariant(checkpoint !== undefined, 'A fence needs a checkpoint.');
+  const description = describeGraph(graph, stateful);
+  await ports.crash('recovery:read');
+  return CheckpointLog.takeOver(
+    checkpoint.store,
+    checkpoint.found,
+    { zeroTimeMs: zeroTime(request), graph: description, settings: { appName, ...request.settings } },
+    { ...checkpoint.options, clock: ports.clock, random, crashHook: ports.crash },
+    (status) => {
+      if (status.graph === undefined) return;
+      requireCompatible(status.graph as GraphDescription, description, status.unpublished, request.droppedState);
+    },
+  );
+}
+
+/** @throws STATE_MISMATCH, CHECKPOINT_CORRUPT */
+async function restoreState(
+  recovered: StreamCheckpoint,
+  stateful: readonly StatefulNode<unknown>[],
+  dropped: ReadonlySet<string>,
+): Promise<number> {
+  const tables = new Map(stateful.map(({ uid, table }) => [uid, table]));
+  const { bytes } = await recovered.loadState((uid, extent, sinceManifest) => {
+    if (!dropped.has(uid)) tables.get(uid)?.restore(extent, sinceManifest);
+  });
+  for (const [uid, table] of tables) {
+    if (!dropped.has(uid)) table.verify(recovered.status.fingerprints[uid]);
+  }
+  return bytes;
+}
+
+async function openSinks(driver: Driver, streamId: string): Promise<void> {
+  for (const output of driver.graph.outputs) {
+    if (output.kind !== 'sink') continue;
+    await output.sink.open({ streamId, uid: output.uid, epoch: driver.log?.epoch ?? 1 });
+  }
+}
+
+/** What older drivers staged and never committed; only once everything committed is published. */
+async function sweepSinks(driver: Driver): Promise<void> {
+  for (const output of driver.graph.outputs) if (output.kind === 'sink') await output.sink.sweep?.();
+}
+
+async function startSources(
+  driver: Driver,
+  status: StreamStatus | undefined,
+  fail: (error: Error) => void,
+): Promise<void> {
+  const { clock } = driver.ports;
+  const epoch = driver.log?.epoch ?? 1;
+  await Promise.all(
+    driver.graph.sources.map(async ({ uid, source }) => {
+      await source.start({ position: status?.positions[uid], epoch, clock, fail });
+      const recorded = status?.plan?.sources[uid];
+      if (recorded !== undefined) source.adopt(recorded as SourcePlan);
+    }),
+  );
+}
+
+async function commitStart(driver: Driver): Promise<void> {
+  const { graph, log, zeroTimeMs, stateful } = driver;
+  await log?.commitBatch({
+    batchId: 1,
+    batchTimeMs: zeroTimeMs,
+    positions: Object.fromEntries(graph.sources.map(({ uid, source }) => [uid, source.position()])),
+    deltas: sealState(driver, 1),
+    handles: [],
+    receipts: [],
+  });
+  for (const { table } of stateful) table.merge();
+  driver.lastBatch = { batchId: 1, batchTimeMs: zeroTimeMs };
+}

@@ -1,0 +1,25 @@
+export { type ErrorCode, type ErrorKind, errorCodes } from './base/error-codes.ts';
+export { TidemarkError } from './base/errors.ts';
+export { Duration, Milliseconds, Minutes, Seconds, Time } from './base/time.ts';
+export { DStream } from './dstream/dstream.ts';
+export type { KeyedWindowOptions } from './dstream/keyed-window.ts';
+export { type State, type StateFunction, StateSpec } from './dstream/map-with-state.ts';
+export type { BatchInfo as OutputBatch, ForeachBody } from './dstream/output.ts';
+export type { StatefulOptions, UidOption } from './dstream/stateful-node.ts';
+export type { BatchInfo, RecoveryInfo, StreamingListener } from './observe/streaming-listener.ts';
+export type { Partitioner } from './rdd/partitioner.ts';
+export { HashPartitioner } from './rdd/partitioner.ts';
+export { RDD } from './rdd/rdd.ts';
+export type { Sink, SinkBatch, SinkGuarantee, SinkOpening } from './sinks/sink.ts';
+export type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
+export type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';
+export { eventHubSource } from './sources/event-hubs/event-hub-source.ts';
+export type { Source, SourcePlan, SourceStart } from './sources/source.ts';
+export type { StoreOptions } from './storage/open-store.ts';
+export {
+  type EngineEnvironment,
+  type StopOptions,
+  StreamingContext,
+  type StreamingContextOptions,
+  type StreamingContextStatus,
+} from './streaming-context.ts';
