@@ -34,16 +34,19 @@ export interface RddSpec<T> {
 // biome-ignore lint/complexity/noBannedTypes: {} | null | undefined is every type; the [] is the hint.
 export type Row = {} | null | undefined | [];
 
-/** `1` -> `number`: an aggregate of literals is no literal. */
-export type Widen<V> = V extends number
+/** `1` -> `number`: what is combined from literals is no literal. A union of texts ('on' | 'off') stays as it is. */
+export type Widen<V> = [V] extends [number]
   ? number
-  : V extends string
-    ? string
-    : V extends boolean
-      ? boolean
-      : V extends bigint
-        ? bigint
+  : [V] extends [bigint]
+    ? bigint
+    : [V] extends [string]
+      ? IsUnion<V> extends true
+        ? V
+        : string
+      : [V] extends [boolean]
+        ? boolean
         : V;
+type IsUnion<T, U = T> = T extends unknown ? ([U] extends [T] ? false : true) : never;
 
 type Pairs<K, V> = RDD<readonly [K, V]>;
 /** Partitions of the result: how many, or by which partitioner. Default: the largest partitioner among the inputs, else the context's parallelism. */
@@ -254,24 +257,24 @@ export abstract class RDD<T> {
   }
 
   /** @param f must be associative and must not change its arguments. */
-  reduceByKey<K, V>(this: Pairs<K, V>, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]>;
   reduceByKey<K, V>(
     this: Pairs<K, V>,
     f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
     partitioning?: Partitioning,
   ): RDD<[K, Widen<V>]>;
+  reduceByKey<K, V>(this: Pairs<K, V>, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]>;
   reduceByKey<K, V>(this: Pairs<K, V>, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]> {
     return pairs.reduceByKey(this, f, partitioning);
   }
 
   /** @param zero copied for every key and map partition. */
-  foldByKey<K, V>(this: Pairs<K, V>, zero: V, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]>;
   foldByKey<K, V>(
     this: Pairs<K, V>,
     zero: Widen<V>,
     f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
     partitioning?: Partitioning,
   ): RDD<[K, Widen<V>]>;
+  foldByKey<K, V>(this: Pairs<K, V>, zero: V, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]>;
   foldByKey<K, V>(this: Pairs<K, V>, zero: V, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]> {
     return pairs.aggregateByKey(this, 'foldByKey', zero, f, f, partitioning);
   }
