@@ -2,7 +2,7 @@ import { TidemarkError } from '../base/errors.ts';
 import type { Duration, Time } from '../base/time.ts';
 import { ownCopy } from '../rdd/own-copy.ts';
 import type { Partitioner } from '../rdd/partitioner.ts';
-import type { RDD } from '../rdd/rdd.ts';
+import type { RDD, Row, Widen } from '../rdd/rdd.ts';
 import { filterStage, flatMapStage, flatMapValuesStage, mapStage, mapValuesStage } from '../rdd/stages.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Batch } from './batch.ts';
@@ -26,13 +26,13 @@ export class DStream<out T> {
     this.node = node;
   }
 
-  map<U>(f: (row: T) => U): DStream<U> {
+  map<U extends Row>(f: (row: T) => U): DStream<U> {
     requireFunction('map', f);
     const stage = ownCopy(mapStage);
     return derive('map', this, (rdd) => rdd.through<U>('map', (push) => stage(f, push)));
   }
 
-  flatMap<U>(f: (row: T) => Iterable<U>): DStream<U> {
+  flatMap<U extends Row>(f: (row: T) => Iterable<U>): DStream<U> {
     requireFunction('flatMap', f);
     const stage = ownCopy(flatMapStage);
     return derive('flatMap', this, (rdd) => rdd.through<U>('flatMap', (push) => stage(f, push)));
@@ -147,6 +147,16 @@ export class DStream<out T> {
   /** Combines the values of each key within a batch; `f` must be associative and commutative. */
   reduceByKey<K, V>(
     this: DStream<readonly [K, V]>,
+    f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
+    partitions?: number | Partitioner,
+  ): DStream<[K, Widen<V>]>;
+  reduceByKey<K, V>(
+    this: DStream<readonly [K, V]>,
+    f: (a: V, b: V) => V,
+    partitions?: number | Partitioner,
+  ): DStream<[K, V]>;
+  reduceByKey<K, V>(
+    this: DStream<readonly [K, V]>,
     f: (a: V, b: V) => V,
     partitions?: number | Partitioner,
   ): DStream<[K, V]> {
@@ -185,11 +195,26 @@ export class DStream<out T> {
    */
   reduceByKeyAndWindow<K, V>(
     this: DStream<readonly [K, V]>,
+    f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
+    length: Duration,
+    slide?: Duration,
+    options?: StatefulOptions,
+  ): DStream<[K, Widen<V>]>;
+  reduceByKeyAndWindow<K, V>(
+    this: DStream<readonly [K, V]>,
     f: (a: V, b: V) => V,
     length: Duration,
     slide?: Duration,
     options?: StatefulOptions,
   ): DStream<[K, V]>;
+  reduceByKeyAndWindow<K, V>(
+    this: DStream<readonly [K, V]>,
+    f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
+    inverse: (a: Widen<V>, b: Widen<V>) => Widen<V>,
+    length: Duration,
+    slide?: Duration,
+    options?: KeyedWindowOptions<K, Widen<V>>,
+  ): DStream<[K, Widen<V>]>;
   reduceByKeyAndWindow<K, V>(
     this: DStream<readonly [K, V]>,
     f: (a: V, b: V) => V,

@@ -47,6 +47,8 @@ export interface Driver {
   lastBatch: { readonly batchId: number; readonly batchTimeMs: number };
   /** Recorded for the next batch already; replay must use exactly these ranges. */
   recordedPlan: PlannedBatch | undefined;
+  /** The batch whose ranges an earlier driver had recorded, if there is one. */
+  readonly replayedBatchId: number | undefined;
   /** Published, not yet recorded as such. */
   receipts: Receipt[];
 }

@@ -13,7 +13,8 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { batchesDue } from './batch-loop.ts';
 import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
 import { describeGraph, type GraphDescription, requireCompatible } from './graph-description.ts';
-import { publish, sealState } from './micro-batch.ts';
+import { sealState } from './micro-batch.ts';
+import { publish } from './outputs.ts';
 
 /** A program ready to be started, and where its stream stands. */
 export interface StartRequest {
@@ -77,6 +78,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     stateful,
     lastBatch: status?.lastBatch ?? { batchId: 0, batchTimeMs: zeroTimeMs },
     recordedPlan: status?.plan,
+    replayedBatchId: status?.plan?.batchId,
     receipts: [],
   };
   await openSinks(driver, log?.streamId ?? request.random.id());
