@@ -3,7 +3,7 @@ import { TidemarkError, toError } from '../src/base/errors.ts';
 import { Display } from './demo/display.ts';
 import { demoHelp, parseDemoOptions } from './demo/options.ts';
 import { interrupts, runDemo } from './demo/run.ts';
-import { openSetting } from './demo/setting.ts';
+import { localPlace, openSetting } from './demo/setting.ts';
 
 // `npm start`: see demoHelp.
 const clock = new SystemClock();
@@ -33,7 +33,7 @@ async function main(): Promise<number> {
     () => clock.now(),
     () => process.exit(130),
   );
-  const setting = await openSetting(options, process.env, clock.now(), (line) => display.line(line));
+  const setting = await openSetting(options, process.env, localPlace(), clock.now(), (line) => display.line(line));
   try {
     display.line(setting.description);
     const driverScript = 'examples/thermostats-driver.ts';

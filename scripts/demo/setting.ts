@@ -24,39 +24,48 @@ export interface DemoSetting {
   close(): Promise<void>;
 }
 
-const ledgerFolder = join(projectRoot, '.local', 'demo');
 const startTimeoutMs = 60_000;
+
+/** What this machine offers: the settings of its services, and a folder for the ledger. */
+export interface LocalPlace {
+  readonly settings: LocalSettings;
+  readonly folder: string;
+}
+
+export function localPlace(): LocalPlace {
+  return { settings: readLocalSettings(), folder: join(projectRoot, '.local', 'demo') };
+}
 
 export async function openSetting(
   options: DemoOptions,
   env: NodeJS.ProcessEnv,
+  place: LocalPlace,
   now: number,
   onLine: (line: string) => void,
 ): Promise<DemoSetting> {
-  const local = readLocalSettings();
   return env.EVENTHUB_CONNECTION_STRING || env.EVENTHUB_NAMESPACE
-    ? openAzure(options, env, local, now)
-    : openLocal(options, local, onLine);
+    ? openAzure(options, env, place, now)
+    : openLocal(options, place, onLine);
 }
 
 async function openLocal(
   options: DemoOptions,
-  file: LocalSettings,
+  place: LocalPlace,
   onLine: (line: string) => void,
 ): Promise<DemoSetting> {
+  const { folder, settings: file } = place;
   const [hub, ...others] = file.eventHubs.hubs;
   if (!hub) throw new TidemarkError('OPTION_INVALID', 'azurite.json: eventHubs.hubs is empty.');
   const hubs = [{ ...hub, partitionCount: options.partitions ?? hub.partitionCount }, ...others];
   const settings: LocalSettings = { storage: file.storage, eventHubs: { ...file.eventHubs, hubs } };
-  const ledgerFile = join(ledgerFolder, 'ledger.jsonl');
+  const ledgerFile = join(folder, 'ledger.jsonl');
   // Before anything is emptied: another demo may be running on it.
-  const unlock = lockDataFolder(ledgerFolder);
+  const unlock = lockDataFolder(folder);
   if (!options.keep) {
     for (const path of [file.storage.dataFolder, file.eventHubs.dataFolder, ledgerFile])
       rmSync(path, { recursive: true, force: true });
   }
-  for (const folder of [file.storage.dataFolder, file.eventHubs.dataFolder, ledgerFolder])
-    mkdirSync(folder, { recursive: true });
+  for (const path of [file.storage.dataFolder, file.eventHubs.dataFolder]) mkdirSync(path, { recursive: true });
   const services = new Child<ServicesMessage>({
     name: 'services process',
     script: 'scripts/demo/services-process.ts',
@@ -67,10 +76,23 @@ async function openLocal(
     },
     onLine: (line) => onLine(`services: ${line}`),
   });
-  const ready = await services.next('ready', startTimeoutMs);
-  const container = new ContainerClient(ready.storageConnectionString, file.storage.container);
-  await container.createIfNotExists();
   let closing = false;
+  const close = async (): Promise<void> => {
+    closing = true;
+    void services.kill('SIGTERM');
+    await services.endsWithin(15_000);
+    unlock();
+  };
+  let ready: Extract<ServicesMessage, { type: 'ready' }>;
+  let container: ContainerClient;
+  try {
+    ready = await services.next('ready', startTimeoutMs);
+    container = new ContainerClient(ready.storageConnectionString, file.storage.container);
+    await container.createIfNotExists();
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return {
     description:
       `Azurite at ${new URL(container.url).host}, Event Hubs emulator at ` +
@@ -88,12 +110,7 @@ async function openLocal(
     countsPrefix: 'output/counts/',
     ledgerFile,
     lost: services.ended.then(() => (closing ? new Promise<void>(() => {}) : undefined)),
-    close: async () => {
-      closing = true;
-      void services.kill('SIGTERM');
-      await services.endsWithin(15_000);
-      unlock();
-    },
+    close,
   };
 }
 
@@ -101,7 +118,7 @@ async function openLocal(
 async function openAzure(
   options: DemoOptions,
   env: NodeJS.ProcessEnv,
-  file: LocalSettings,
+  place: LocalPlace,
   now: number,
 ): Promise<DemoSetting> {
   if (options.keep || options.partitions !== undefined) {
@@ -112,11 +129,11 @@ async function openAzure(
   }
   if (!env.EVENTHUB_NAME)
     throw new TidemarkError('OPTION_INVALID', 'EVENTHUB_NAME is missing: the name of the event hub.');
-  const name = env.AZURE_STORAGE_CONTAINER || file.storage.container;
+  const name = env.AZURE_STORAGE_CONTAINER || place.settings.storage.container;
   const run = `demo-${new Date(now).toISOString().replace(/[:.]/g, '-')}`;
   const { container, url } = await openAzureContainer(env, name);
   await container.createIfNotExists();
-  const ledgerFile = join(ledgerFolder, `${run}.jsonl`);
+  const ledgerFile = join(place.folder, `${run}.jsonl`);
   mkdirSync(dirname(ledgerFile), { recursive: true });
   return {
     description: `Azure: hub ${env.EVENTHUB_NAME}, ${container.url}/${run}`,
