@@ -94,7 +94,8 @@ class RunningEmulator implements EventHubsEmulator {
     container.on('error', (error: unknown) => log(toError(error).message));
     this.#server = createServer((socket) => {
       if (namespace.faults.takeDroppedConnection()) {
-        socket.destroy();
+        // A reset is what clients retry; an orderly end before the first frame is a wrong server to them.
+        socket.resetAndDestroy();
         return;
       }
       const connection = new ClientConnection(namespace, container, socket, log);

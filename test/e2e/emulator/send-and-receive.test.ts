@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ManualClock } from '../../../src/base/clock.ts';
 import { partitionOfKey } from '../../../src/testing/event-hubs-emulator/partition-key.ts';
 import {
+  closeWhenFinished,
   connectConsumer,
   connectProducer,
   earliest,
@@ -89,7 +90,7 @@ describe('sends', () => {
         throw error;
       },
     });
-    onTestFinished(() => buffered.close());
+    closeWhenFinished(buffered);
     for (const key of keys) await buffered.enqueueEvent({ body: `buffered ${key}` }, { partitionKey: key });
     await buffered.flush();
 
