@@ -10,6 +10,7 @@ export type { BatchInfo, RecoveryInfo, StreamingListener } from './observe/strea
 export type { Partitioner } from './rdd/partitioner.ts';
 export { HashPartitioner } from './rdd/partitioner.ts';
 export { RDD } from './rdd/rdd.ts';
+export { type BlobSinkOptions, blobSink } from './sinks/blob-sink.ts';
 export type { Sink, SinkBatch, SinkGuarantee, SinkOpening } from './sinks/sink.ts';
 export type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
 export type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';

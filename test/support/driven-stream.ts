@@ -47,6 +47,12 @@ export class DrivenStream {
     }
   }
 
+  /** Between two batches: nothing more runs. */
+  async stop(): Promise<void> {
+    await this.context.stop();
+    if (this.#error !== undefined) throw this.#error;
+  }
+
   /** A graceful stop needs one more batch time to come. */
   async stopGracefully(): Promise<void> {
     const stopped = this.context.stop({ graceful: true });
