@@ -33,7 +33,8 @@ class MemorySpace {
   set(name: string, bytes: Uint8Array, commitId: string): StoredObject {
     if (!this.#objects.has(name)) this.#names = undefined;
     this.#lastEtag += 1;
-    const stored = { bytes: bytes.slice(), etag: String(this.#lastEtag), commitId };
+    // Not slice(): that of a Buffer shares its memory.
+    const stored = { bytes: new Uint8Array(bytes), etag: String(this.#lastEtag), commitId };
     this.#objects.set(name, stored);
     return stored;
   }

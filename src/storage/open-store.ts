@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { TidemarkError } from '../base/errors.ts';
+import { positiveInteger, requireKnownOptions } from '../base/options.ts';
 import type { Random } from '../base/random.ts';
 import { openFileStore } from './file-store.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -44,7 +44,8 @@ export interface StoreOptions {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
-const optionNames = [
+/** Every option, for those who pass them on. */
+export const storeOptionNames = [
   'connectionString',
   'sasToken',
   'accountKey',
@@ -71,8 +72,8 @@ const retryOptionNames = [
  * STORE_UNAVAILABLE, DEPENDENCY_MISSING, CANCELLED
  */
 export async function openObjectStore(url: string, options: StoreOptions = {}): Promise<ObjectStore> {
-  checkNames(options, optionNames, 'of a store');
-  if (options.retry !== undefined) checkNames(options.retry, retryOptionNames, 'of retry');
+  requireKnownOptions('A store', options, storeOptionNames);
+  if (options.retry !== undefined) checkRetry(options.retry);
   options.signal?.throwIfAborted();
   const location = parseStoreUrl(url);
   switch (location.kind) {
@@ -88,11 +89,9 @@ export async function openObjectStore(url: string, options: StoreOptions = {}): 
   }
 }
 
-function checkNames(options: object, accepted: readonly string[], what: string): void {
-  const unknown = Object.keys(options).filter((name) => !accepted.includes(name));
-  if (unknown.length === 0) return;
-  throw new TidemarkError(
-    'OPTION_INVALID',
-    `Unknown option ${unknown.map((name) => `"${name}"`).join(', ')} ${what}. Accepted: ${accepted.join(', ')}.`,
-  );
+function checkRetry(retry: StoreRetryOptions): void {
+  requireKnownOptions('retry', retry, retryOptionNames);
+  for (const [name, value] of Object.entries(retry)) {
+    if (value !== undefined) positiveInteger(`retry.${name}`, value);
+  }
 }
