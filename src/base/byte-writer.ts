@@ -4,6 +4,8 @@ import { invariant } from './errors.ts';
 const initialBytes = 256;
 // Up to here a character loop beats the call into Buffer.write.
 const shortStringChars = 48;
+// Up to here a loop beats the call into TypedArray.set.
+const shortBytes = 96;
 
 /**
  * Appends binary fields to one growing buffer. All numbers are little-endian; a varint is unsigned LEB128.
@@ -58,17 +60,24 @@ export class ByteWriter {
     this.#length = at;
   }
 
-  /** The bytes alone; the reader must know how many. */
-  raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#buffer.set(bytes, this.#length);
-    this.#length += bytes.length;
+  /** The bytes `[start, end)` alone; the reader must know how many. */
+  raw(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    const size = end - start;
+    this.#reserve(size);
+    if (size <= shortBytes) {
+      const buffer = this.#buffer;
+      let at = this.#length;
+      for (let i = start; i < end; i++) buffer[at++] = bytes[i]!;
+    } else {
+      this.#buffer.set(size === bytes.length ? bytes : bytes.subarray(start, end), this.#length);
+    }
+    this.#length += size;
   }
 
-  /** Varint length, then the bytes. */
-  bytes(bytes: Uint8Array): void {
-    this.varint(bytes.length);
-    this.raw(bytes);
+  /** Varint length, then the bytes `[start, end)`. */
+  bytes(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    this.varint(end - start);
+    this.raw(bytes, start, end);
   }
 
   /** Varint length in bytes, then UTF-8. The string must be well-formed (`isWellFormed()`): others would not come back. */

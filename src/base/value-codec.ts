@@ -1,4 +1,4 @@
-import { Packr, REUSE_BUFFER_MODE, Unpackr } from 'msgpackr';
+import { Packr, RESET_BUFFER_MODE, REUSE_BUFFER_MODE, Unpackr } from 'msgpackr';
 import type { ByteReader } from './byte-reader.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { depthMax, isForbiddenName } from './data-path.ts';
@@ -35,10 +35,10 @@ const escapedUnpackr = new Unpackr({ mapsAsObjects: false, copyBuffers: true });
 export function encodeValue(value: unknown, options?: EncodeOptions): Uint8Array {
   const bytesMax = options?.bytesMax ?? bytesMaxDefault;
   if (!isEscapeNeeded(value, bytesMax)) return checkSize(packrFor(value).pack(value), bytesMax);
-  const packed = checkSize(packTemporary(recordPackr, escapeValue(value)), bytesMax - 1);
-  const bytes = new Uint8Array(packed.length + 1);
+  const packed = packTemporary(recordPackr, escapeValue(value), bytesMax - 1);
+  const bytes = new Uint8Array(packed.end - packed.start + 1);
   bytes[0] = escapedMark;
-  bytes.set(packed, 1);
+  bytes.set(packed.subarray(packed.start, packed.end), 1);
   return bytes;
 }
 
@@ -61,8 +61,12 @@ export function decodeValue(bytes: Uint8Array): unknown {
 /** Appends the value with its length. @throws as encodeValue */
 export function writeValue(writer: ByteWriter, value: unknown, options?: EncodeOptions): void {
   const bytesMax = options?.bytesMax ?? bytesMaxDefault;
-  if (isEscapeNeeded(value, bytesMax)) writer.bytes(encodeValue(value, options));
-  else writer.bytes(checkSize(packTemporary(packrFor(value), value), bytesMax));
+  if (isEscapeNeeded(value, bytesMax)) {
+    writer.bytes(encodeValue(value, options));
+  } else {
+    const packed = packTemporary(packrFor(value), value, bytesMax);
+    writer.bytes(packed, packed.start, packed.end);
+  }
 }
 
 /** Reads what writeValue wrote. @throws CHECKPOINT_CORRUPT */
@@ -75,11 +79,19 @@ function packrFor(value: unknown): Packr {
   return asRecords ? recordPackr : mapPackr;
 }
 
-/** Packs into the buffer all packrs share: the result is valid until the next call of any of them. */
-function packTemporary(packr: Packr, value: unknown): Uint8Array {
-  // In this mode msgpackr returns its whole buffer with the place of the message noted on it.
-  const buffer = packr.pack(value, REUSE_BUFFER_MODE) as Buffer & { start?: number; end?: number };
-  return buffer.subarray(buffer.start ?? 0, buffer.end ?? buffer.length);
+interface TemporaryBytes extends Uint8Array {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Packs into the buffer all packrs share: the message is `[start, end)` of the result and valid until the next call of
+ * any of them. Saves the view object, which costs as much as packing a small value.
+ */
+function packTemporary(packr: Packr, value: unknown, bytesMax: number): TemporaryBytes {
+  const buffer = packr.pack(value, REUSE_BUFFER_MODE | RESET_BUFFER_MODE) as Uint8Array as TemporaryBytes;
+  if (buffer.end - buffer.start > bytesMax) refuseSize(bytesMax);
+  return buffer;
 }
 
 function checkSize(bytes: Uint8Array, bytesMax: number): Uint8Array {
