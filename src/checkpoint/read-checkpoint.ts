@@ -182,17 +182,21 @@ export async function readForward(
     window ??= await readSlots(store, start, knownTail + windowSlots);
     const end = window.indexOf(undefined);
     const present = end === -1 ? window : window.slice(0, end);
-    for (const [index, bytes] of present.entries()) {
-      const { record, hash } = decodeRecord(start + index, bytes!);
-      stream.append(record, hash);
+    try {
+      for (const [index, bytes] of present.entries()) {
+        const { record, hash } = decodeRecord(start + index, bytes!);
+        stream.append(record, hash);
+      }
+    } catch (error) {
+      if (await isCleanedAway(store, stream)) return 'cleaned away';
+      throw error;
     }
     const isHole = end !== -1 && window.slice(end).some((bytes) => bytes !== undefined);
     if (end !== -1 && !isHole) break;
     if (isHole && ++holesSeen === attemptsMax) {
       // The reads of a window run side by side with a driver that appends, so one look proves no hole.
-      const slot = stream.status.tailSlot + 1;
-      if ((await readFloor(store)).value >= slot) return 'cleaned away';
-      throw missingRecord(slot, 'a later record exists');
+      if (await isCleanedAway(store, stream)) return 'cleaned away';
+      throw missingRecord(stream.status.tailSlot + 1, 'a later record exists');
     }
     window = undefined;
   }
@@ -200,12 +204,20 @@ export async function readForward(
     const reference = stream.manifestReference!;
     const manifest = await readManifest(store, reference, stream.streamId);
     if (manifest === undefined) {
-      if ((await readFloor(store)).value > reference.slot) return 'cleaned away';
+      if (await isCleanedAway(store, stream)) return 'cleaned away';
       throw corrupt(reference.name, `it is missing, and record ${stream.status.tailSlot} needs it`);
     }
     stream.rebase(manifest);
   }
   return 'at the end';
+}
+
+/**
+ * Whether the floor has passed the point this read began at. Then what looks like damage may be none: records are gone,
+ * and a driver that slept may have put one of its own into an emptied slot.
+ */
+async function isCleanedAway(store: ObjectStore, stream: RecoveredStream): Promise<boolean> {
+  return (await readFloor(store)).value > stream.baseSlot;
 }
 
 /** One window from `start`, longer if the log is believed to reach further. */

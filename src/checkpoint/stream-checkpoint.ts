@@ -1,10 +1,10 @@
-import { invariant } from '../base/errors.ts';
+import { invariant, TidemarkError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { corrupt } from './corruption.ts';
 import type { Content, LogRecord, Manifest, ManifestReference, StoredDelta } from './log-record.ts';
 import { logName } from './object-names.ts';
 import type { StreamStatus } from './records.ts';
-import type { StreamFormat } from './root-objects.ts';
+import { readFloor, type StreamFormat } from './root-objects.ts';
 import { readParts } from './state-loader.ts';
 import { emptyStatus, statusAfter } from './status-fold.ts';
 
@@ -17,7 +17,7 @@ export interface StreamCheckpoint {
    * Hands over all state, every piece checked against its hash, per operator in the order it must be applied.
    * `sinceManifest`: the piece is newer than the manifest in force, so its keys belong into the operator's next
    * 'delta' extent. May run again.
-   * @throws CHECKPOINT_CORRUPT
+   * @throws CHECKPOINT_CORRUPT; FENCED when another driver went on meanwhile and deleted what is needed here.
    */
   loadState(apply: ApplyState): Promise<LoadedState>;
 }
@@ -77,6 +77,11 @@ export class RecoveredStream implements StreamCheckpoint {
 
   get tailHash(): string {
     return this.#tailHash;
+  }
+
+  /** The slot this read began after. */
+  get baseSlot(): number {
+    return this.#loaded?.slot ?? 0;
   }
 
   /** In force after the last record. */
@@ -173,7 +178,24 @@ export class RecoveredStream implements StreamCheckpoint {
   }
 
   async #read(content: Content): Promise<Uint8Array> {
-    return content.kind === 'inline' ? content.bytes : await readParts(this.#store, content.parts);
+    if (content.kind === 'inline') return content.bytes;
+    try {
+      return await readParts(this.#store, content.parts);
+    } catch (error) {
+      await this.#assertStillThere();
+      throw error;
+    }
+  }
+
+  /** What can't be read may be no damage: a driver that runs on has replaced and deleted it since. */
+  async #assertStillThere(): Promise<void> {
+    const { value: floor } = await readFloor(this.#store);
+    if (floor <= this.baseSlot) return;
+    throw new TidemarkError(
+      'FENCED',
+      `Another driver runs stream ${this.streamId} (${this.#store.url}) and has cleaned away what record ${this.#status.tailSlot} needed, up to record ${floor}. Leave this process stopped, or read the checkpoint again.`,
+      { context: { streamId: this.streamId, floor } },
+    );
   }
 }
 

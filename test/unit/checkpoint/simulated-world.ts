@@ -21,13 +21,16 @@ export interface Faults {
   readonly delayed: number;
   /** Of a read, a listing, a delete (which then did half its work): STORE_UNAVAILABLE. */
   readonly unavailable: number;
+  /** Of every step of a process: it stands still, for up to `freezeSteps` steps of the others. */
+  readonly freeze: number;
+  readonly freezeSteps: number;
 }
 
 interface Step {
   readonly owner: Session;
   readonly run: () => void;
-  /** Steps of the world before it may run: a frozen process, a slow network. */
-  notBefore: number;
+  /** Number of the world's step before which it can't run: a frozen process, a slow network. */
+  readonly notBefore: number;
 }
 
 /**
@@ -94,13 +97,8 @@ export class SimulatedWorld {
     for (const step of own) if (this.chance(0.5)) this.#delayed.push(step.run);
   }
 
-  /** Stops a process for a while; the clock goes on, by more than any age rule allows. */
-  freeze(session: Session, steps: number): void {
-    for (const step of this.#steps) if (step.owner === session) step.notBefore = this.#stepCount + steps;
-  }
-
   step(owner: Session): Promise<void> {
-    return new Promise((resolve) => this.#steps.push({ owner, run: resolve, notBefore: 0 }));
+    return new Promise((resolve) => this.#push(owner, resolve));
   }
 
   advanceTo(timeMs: number): void {
@@ -132,7 +130,7 @@ export class SimulatedWorld {
         }
         answer.then((outcome) => this.step(owner).then(() => resolve(outcome)), reject);
       };
-      this.#steps.push({ owner, run, notBefore: 0 });
+      this.#push(owner, run);
     });
   }
 
@@ -146,6 +144,12 @@ export class SimulatedWorld {
 
   get unavailableChance(): number {
     return this.#faults.unavailable;
+  }
+
+  #push(owner: Session, run: () => void): void {
+    const { freeze, freezeSteps } = this.#faults;
+    const pause = this.chance(freeze) ? Math.floor(this.random.next() * freezeSteps) : 0;
+    this.#steps.push({ owner, run, notBefore: this.#stepCount + pause });
   }
 
   #note(name: string, bytes: Uint8Array, put: PutOutcome): void {

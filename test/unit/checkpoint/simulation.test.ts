@@ -9,7 +9,7 @@ import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
 import { decodeRecord } from '../../../src/checkpoint/record-codec.ts';
 import type { StreamStatus } from '../../../src/checkpoint/records.ts';
 import { readFloor } from '../../../src/checkpoint/root-objects.ts';
-import { Session, SimulatedWorld } from './simulated-world.ts';
+import { type Faults, Session, SimulatedWorld } from './simulated-world.ts';
 import { batch, CounterState, fence, loadCounters } from './support.ts';
 
 /**
@@ -43,11 +43,15 @@ const ownCrashPoints = new Set<string>(
 async function simulate(seed: number, drivers: number, batchesWanted: number): Promise<Result> {
   const setup = new SeededRandom(seed);
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(setup.next() * choices.length)]!;
-  const faults = pick(
-    { lostAnswer: 0, lostRequest: 0, delayed: 0, unavailable: 0 },
-    { lostAnswer: 0.05, lostRequest: 0.05, delayed: 0.05, unavailable: 0.005 },
-    { lostAnswer: 0.2, lostRequest: 0.1, delayed: 0.2, unavailable: 0.02 },
-  );
+  const faults: Faults = {
+    ...pick(
+      { lostAnswer: 0, lostRequest: 0, delayed: 0, unavailable: 0 },
+      { lostAnswer: 0.05, lostRequest: 0.05, delayed: 0.05, unavailable: 0.005 },
+      { lostAnswer: 0.2, lostRequest: 0.1, delayed: 0.2, unavailable: 0.02 },
+    ),
+    freeze: pick(0, 0.005, 0.02),
+    freezeSteps: pick(100, 1000, 4000),
+  };
   const silenceThresholdMs = pick(50, 200, 1000);
   const world = new SimulatedWorld(seed, faults, pick(4, 20));
   const crashChance = pick(0, 0.01, 0.05);
@@ -142,7 +146,6 @@ async function drive(
   for (const uid of ['wide', 'narrow']) if (!states.has(uid)) states.set(uid, new CounterState(uid));
   try {
     while (!isDone()) {
-      if (world.chance(0.03)) world.freeze(session, Math.floor(world.random.next() * 400));
       const batchId = (log.status.lastBatch?.batchId ?? 0) + 1;
       if (log.status.plan === undefined && world.chance(0.2)) {
         await log.recordPlan({ batchId, batchTimeMs: batchId, sources: { in: world.random.next() } });
@@ -178,11 +181,9 @@ async function drive(
 class Model {
   readonly #world: SimulatedWorld;
   readonly #records: LogRecord[] = [];
-  readonly #states: Map<string, Map<string, number>>[] = [];
   lastBatchId = 0;
   fences = 0;
   #epoch = 0;
-  readonly #segments = new Map<string, Uint8Array>();
 
   constructor(world: SimulatedWorld) {
     this.#world = world;
@@ -283,10 +284,10 @@ class Model {
 }
 
 describe('drivers that crash, freeze and fence each other', () => {
-  const seeds = Array.from({ length: Number(process.env['SIMULATION_SEEDS'] ?? 60) }, (_, index) => index + 1);
+  const seeds = Array.from({ length: Number(process.env.SIMULATION_SEEDS ?? 60) }, (_, index) => index + 1);
   it.each(seeds)('commit every batch exactly once and recover to the model (seed %i)', async (seed) => {
     const result = await simulate(seed, 1 + (seed % 3), 60);
     expect(result.batches).toBeGreaterThan(0);
-    if (process.env['SIMULATION_VERBOSE']) console.log(seed, JSON.stringify(result));
+    if (process.env.SIMULATION_VERBOSE) console.log(seed, JSON.stringify(result));
   });
 });
