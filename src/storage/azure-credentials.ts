@@ -38,10 +38,10 @@ export async function connectContainer(location: BlobLocation, options: StoreOpt
   }
   if (connectionString !== undefined) {
     const service = connect(connectionString, 'The option connectionString');
-    if (location.account !== undefined && service.accountName !== location.account) {
+    if (location.endpoint !== undefined && endpointOf(service) !== location.endpoint) {
       throw new TidemarkError(
         'OPTION_INVALID',
-        `The connection string is of account "${service.accountName}", the URL ${location.url} of "${location.account}".`,
+        `The connection string is of ${endpointOf(service)}, the URL names ${location.endpoint}. Use az://${location.container}/<path> to take the account from the connection string.`,
       );
     }
     return ofService(service, location);
@@ -75,7 +75,7 @@ function findInEnvironment(location: BlobLocation, options: StoreOptions): BlobS
   if (value === undefined || value === '') return undefined;
   const service = connect(value, 'AZURE_STORAGE_CONNECTION_STRING');
   // The variable may be there for another account: it is then not meant for this URL.
-  return location.account === undefined || service.accountName === location.account ? service : undefined;
+  return location.endpoint === undefined || endpointOf(service) === location.endpoint ? service : undefined;
 }
 
 function connect(connectionString: string, where: string): BlobServiceClient {
@@ -91,9 +91,13 @@ function connect(connectionString: string, where: string): BlobServiceClient {
 }
 
 function ofService(service: BlobServiceClient, location: BlobLocation): AzureContainer {
-  const [endpoint] = service.url.split('?');
-  const url = formatBlobUrl(endpoint!.replace(/\/$/, ''), location.container, location.prefix);
+  const url = formatBlobUrl(endpointOf(service), location.container, location.prefix);
   return { client: service.getContainerClient(location.container), url, credential: service.credential };
+}
+
+/** Without the SAS token that the connection string may hold. */
+function endpointOf(service: BlobServiceClient): string {
+  return service.url.replace(/\/?(\?.*)?$/s, '');
 }
 
 function ofUrl(

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { TidemarkError } from '../base/errors.ts';
 import { positiveInteger, requireKnownOptions } from '../base/options.ts';
 import type { Random } from '../base/random.ts';
 import { openFileStore } from './file-store.ts';
@@ -74,8 +75,8 @@ const retryOptionNames = [
 export async function openObjectStore(url: string, options: StoreOptions = {}): Promise<ObjectStore> {
   requireKnownOptions('A store', options, storeOptionNames);
   if (options.retry !== undefined) checkRetry(options.retry);
-  options.signal?.throwIfAborted();
   const location = parseStoreUrl(url);
+  if (options.signal?.aborted) throw new TidemarkError('CANCELLED', `Opening ${location.url} was cancelled.`);
   switch (location.kind) {
     case 'memory':
       return new MemoryStore({ name: location.name, prefix: location.prefix, clock: options.clock });
