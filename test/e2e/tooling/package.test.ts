@@ -1,0 +1,107 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { projectRoot } from '../../../scripts/steps.ts';
+
+interface PackageJson {
+  readonly version: string;
+  readonly dependencies: Record<string, string>;
+  readonly exports: Record<string, unknown>;
+}
+
+const { dependencies, exports, version } = JSON.parse(
+  readFileSync(join(projectRoot, 'package.json'), 'utf8'),
+) as PackageJson;
+const folder = mkdtempSync(join(tmpdir(), 'tidemark-package-'));
+const installed = join(folder, 'node_modules', 'tidemark');
+const entries = Object.keys(exports)
+  .filter((name) => name !== './package.json')
+  .map((name) => name.replace(/^\./, 'tidemark'));
+
+// What a user has after `npm install tidemark`: the unpacked archive and the declared dependencies, nothing else of ours.
+beforeAll(() => {
+  const stage = join(folder, 'stage');
+  mkdirSync(stage);
+  execFileSync(
+    join(projectRoot, 'node_modules', '.bin', 'tsc'),
+    ['-p', 'tsconfig.build.json', '--outDir', join(stage, 'dist')],
+    {
+      cwd: projectRoot,
+    },
+  );
+  for (const file of ['package.json', 'LICENSE'])
+    writeFileSync(join(stage, file), readFileSync(join(projectRoot, file)));
+  mkdirSync(installed, { recursive: true });
+  const [packed] = JSON.parse(
+    execFileSync('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
+      cwd: stage,
+      encoding: 'utf8',
+    }),
+  ) as { filename: string }[];
+  execFileSync('tar', ['-xzf', join(folder, packed!.filename), '-C', installed, '--strip-components=1']);
+  for (const name of [...Object.keys(dependencies), '@types/node']) {
+    const link = join(folder, 'node_modules', name);
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(join(projectRoot, 'node_modules', name), link);
+  }
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+}, 120_000);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+}
+
+describe('the packed package', () => {
+  test('holds the built files and nothing of the repository besides', () => {
+    const top = readdirSync(installed).sort();
+    expect(top).toEqual(['LICENSE', 'dist', 'package.json']);
+    const files = readdirSync(join(installed, 'dist'), { recursive: true }).map(String);
+    expect(files.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))).toEqual([]);
+    expect(files).toContain(join('cli', 'main.js'));
+  });
+
+  test.each(entries)('is imported as %s with nothing but its declared dependencies', (entry) => {
+    const program = `const names = Object.keys(await import(${JSON.stringify(entry)})); console.log(names.length);`;
+    const { status, stderr, stdout } = run('--input-type=module', '--eval', program);
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    expect(Number(stdout)).toBeGreaterThan(0);
+  });
+
+  test('gives its types to a strict program', () => {
+    const imports = entries.map(
+      (entry, index) => `import * as entry${index} from '${entry}';\nconsole.log(entry${index});`,
+    );
+    // One call with a wrong option: were the types missing (any), the directive would be reported as unused.
+    const program = `${imports.join('\n')}\nimport { startAzurite } from 'tidemark/testing';\n// @ts-expect-error there is no such option\nvoid startAzurite({ colour: 'red' });\n`;
+    writeFileSync(join(folder, 'program.ts'), program);
+    const options = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2024', '--types', 'node'];
+    const tsc = spawnSync(join(projectRoot, 'node_modules', '.bin', 'tsc'), [...options, 'program.ts'], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+    expect(tsc.stdout).toBe('');
+    expect(tsc.status).toBe(0);
+  });
+
+  test('brings the command tidemark', () => {
+    const bin = join(installed, 'dist', 'cli', 'main.js');
+    expect(readFileSync(bin, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+    expect(run(bin, '--help')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^usage: tidemark/),
+      stderr: '',
+    });
+    expect(run(bin, '--version')).toMatchObject({ status: 0, stdout: `${version}\n` });
+    expect(run(bin, 'emulator', '--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('--port') });
+    expect(run(bin, 'emulatr')).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringContaining('no command "emulatr"'),
+    });
+  });
+});
