@@ -59,6 +59,7 @@ export function parseSend(buffer: Buffer, format: number): SendBytes {
   }
   const bodies: [number, number][] = [];
   const envelope = scanEvent(buffer, 0, buffer.length, bodies);
+  if (bodies.length === 0) throw new MalformedMessage('a batch needs at least one data section');
   const events = bodies.map(([start, end]) => scanEvent(buffer, start, end));
   const annotations = sendAnnotations(buffer, envelope);
   if (annotations.producer === undefined && events[0] !== undefined) {
@@ -98,7 +99,8 @@ function scanEvent(buffer: Buffer, start: number, end: number, bodies?: [number,
   while (at < end) {
     const sectionStart = at;
     const { code, valueStart } = readSectionCode(buffer, at, end);
-    if (code < previous || (code === previous && code !== section.data && code !== section.sequence)) {
+    // Behind the annotations any order is passed on: rhea, for one, writes the footer before the body.
+    if (code <= section.messageAnnotations && code <= previous) {
       throw new MalformedMessage(`section 0x${code.toString(16)} is out of order`);
     }
     previous = code;
