@@ -84,6 +84,11 @@ export class Child<M extends { readonly type: string }> {
     if (this.#process.connected) this.#process.send(message, () => {});
   }
 
+  /** For the likes of SIGSTOP and SIGCONT. */
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
   /** Resolves when it is gone. Idempotent. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<ChildEnd> {
     this.#process.kill(signal);

@@ -1,4 +1,5 @@
-import type { DriverMessage, TableRow } from './protocol.ts';
+import { formatTable, type TableRow } from '../table.ts';
+import type { DriverMessage } from './protocol.ts';
 
 export interface DisplayOutput {
   /** A terminal: the table stays at the bottom and is drawn anew. Otherwise: lines only. */
@@ -63,25 +64,6 @@ export class Display {
   }
 }
 
-/** A head line, a rule, and the rows; numbers to the right. The columns are the fields of the first row. */
-export function formatTable(rows: readonly TableRow[]): string[] {
-  const [first] = rows;
-  if (!first) return [];
-  const columns = Object.keys(first).map((name) => {
-    const cells = rows.map((row) => formatCell(row[name]));
-    const width = Math.max(name.length, ...cells.map((cell) => cell.length));
-    const pad =
-      typeof first[name] === 'number' ? (text: string) => text.padStart(width) : (text: string) => text.padEnd(width);
-    return { head: pad(name), rule: '-'.repeat(width), cells: cells.map(pad) };
-  });
-  const join = (cells: readonly string[]): string => cells.join('  ').trimEnd();
-  return [
-    join(columns.map(({ head }) => head)),
-    join(columns.map(({ rule }) => rule)),
-    ...rows.map((_, row) => join(columns.map(({ cells }) => cells[row]!))),
-  ];
-}
-
 export function formatBatch(batch: Extract<DriverMessage, { type: 'batch' }>): string {
   return [
     formatTimeOfDay(batch.batchTimeMs),
@@ -115,10 +97,4 @@ function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${String(bytes).padStart(6)} B `;
   const [value, unit] = bytes < 1024 ** 2 ? [bytes / 1024, 'KB'] : [bytes / 1024 ** 2, 'MB'];
   return `${value.toFixed(1).padStart(6)} ${unit}`;
-}
-
-function formatCell(value: string | number | undefined): string {
-  if (typeof value === 'string') return value;
-  if (value === undefined) return '';
-  return Number.isInteger(value) ? value.toLocaleString('en-US') : value.toFixed(1);
 }

@@ -1,3 +1,5 @@
+import type { TableRow } from '../table.ts';
+
 /**
  * What the processes of the demo say to each other over their IPC channels. Every message is one plain object with a `type`.
  *
@@ -31,8 +33,6 @@ export type DriverMessage =
   | { readonly type: 'stopped' }
   /** It gives up; the process ends by itself. */
   | { readonly type: 'failed'; readonly code: string; readonly message: string };
-
-export type TableRow = Readonly<Record<string, string | number>>;
 
 /** Supervisor to driver and to generator: come to an end in good order. */
 export interface StopMessage {

@@ -1,8 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { Display, formatBatch, formatRecovery, formatTable } from '../../../scripts/demo/display.ts';
+import { Display, formatBatch, formatRecovery } from '../../../scripts/demo/display.ts';
 import { demoHelp, parseDemoOptions, parseDuration } from '../../../scripts/demo/options.ts';
 import { interrupts } from '../../../scripts/demo/run.ts';
+import { formatTable } from '../../../scripts/table.ts';
 
 describe('demo options', () => {
   test('have the defaults the help names', () => {
