@@ -72,18 +72,30 @@ export async function takeOrdered<T>(rdd: RDD<T>, n: number, compare: Comparator
   return best.flat().sort(compare).slice(0, n);
 }
 
-export async function reduce<T>(rdd: RDD<T>, name: string, f: (a: T, b: T) => T): Promise<T> {
+/** @param own makes a row that `f` may change, before its first call in a partition. */
+export async function reduce<T>(
+  rdd: RDD<T>,
+  name: string,
+  f: (a: T, b: T) => T,
+  own: (row: T) => T = (row) => row,
+): Promise<T> {
   checkFunction(`${name}: f`, f);
   const parts = await rdd.context.runner.run(rdd, (partition, task) => {
-    const result: T[] = [];
+    let result: T[] = [];
+    let rows = 0;
     const done = rdd.pipe(partition, task, (row) => {
-      result[0] = result.length === 0 ? row : f(result[0]!, row);
+      rows++;
+      if (rows === 1) result = [row];
+      else result[0] = f(rows === 2 ? own(result[0]!) : result[0]!, row);
     });
-    return andThen(done, () => result);
+    return andThen(done, () => ({ result, isOwned: rows > 1 }));
   });
-  const results = parts.flat(1) as T[];
-  if (parts.every((part) => part.length === 0)) throw empty(name);
-  return results.reduce((a, b) => f(a, b));
+  const [first, ...rest] = parts.filter((part) => part.result.length > 0);
+  if (first === undefined) throw empty(name);
+  let result = first.result[0] as T;
+  if (!first.isOwned && rest.length > 0) result = own(result);
+  for (const part of rest) result = f(result, part.result[0] as T);
+  return result;
 }
 
 export async function aggregate<T, A>(

@@ -12,6 +12,8 @@ export interface Aggregator<V, C> {
   readonly mergeCombiners: (a: C, b: C) => C;
   /** Combine within each map partition before the shuffle. Default true. */
   readonly mapSideCombine?: boolean | undefined;
+  /** When `create` gives back its argument: makes a value that may be changed, before the first merge of a key. */
+  readonly own?: ((value: C) => C) | undefined;
   /** The hot loop, when a pipeline has its own copy of it (own-copy.ts). */
   readonly stage?: CombineStage | undefined;
 }
@@ -30,7 +32,12 @@ export function combineInPlace<K, V, C>(
     partitioner,
     dependencies: [rdd],
     pipe: (partition, task, push) => {
-      const { push: add, cells } = stage<K, V, C>(keyIdentity, aggregator.create, aggregator.mergeValue);
+      const { push: add, cells } = stage<K, V, C>(
+        keyIdentity,
+        aggregator.create,
+        aggregator.mergeValue,
+        aggregator.own,
+      );
       return andThen(rdd.pipe(partition, task, add), () => emit(cells.values(), push));
     },
   });
@@ -51,7 +58,12 @@ export function combineAfterShuffle<K, V, C>(
     partitioner,
     dependencies: [shuffle],
     pipe: (partition, _, push) => {
-      const { push: add, cells } = stage<K, V, C>(keyIdentity, aggregator.create, aggregator.mergeValue);
+      const { push: add, cells } = stage<K, V, C>(
+        keyIdentity,
+        aggregator.create,
+        aggregator.mergeValue,
+        aggregator.own,
+      );
       for (const block of shuffle.blocks(partition)) for (let i = 0; i < block.length; i++) add(block[i]!);
       emit(cells.values(), push);
     },
@@ -73,7 +85,7 @@ export function combineBeforeShuffle<K, V, C>(
   const stage = aggregator.stage ?? combineStage;
   const numPartitions = partitioner.numPartitions;
   const shuffle = new ShuffleDependency<readonly [K, V], Cell<K, C>[]>(rdd, name, () => {
-    const { push, cells } = stage<K, V, C>(keyIdentity, aggregator.create, aggregator.mergeValue);
+    const { push, cells } = stage<K, V, C>(keyIdentity, aggregator.create, aggregator.mergeValue, aggregator.own);
     return {
       push,
       finish: () => {
@@ -96,7 +108,7 @@ export function combineBeforeShuffle<K, V, C>(
         mergedVersion = shuffle.version;
       }
       try {
-        merged[partition] ??= mergeCells(shuffle.blocks(partition), aggregator.mergeCombiners);
+        merged[partition] ??= mergeCells(shuffle.blocks(partition), aggregator);
       } catch (error) {
         shuffle.invalidate();
         throw error;
@@ -106,7 +118,8 @@ export function combineBeforeShuffle<K, V, C>(
   });
 }
 
-function mergeCells<K, C>(blocks: readonly Cell<K, C>[][], mergeCombiners: (a: C, b: C) => C): readonly Cell<K, C>[] {
+function mergeCells<K, V, C>(blocks: readonly Cell<K, C>[][], aggregator: Aggregator<V, C>): readonly Cell<K, C>[] {
+  const { mergeCombiners, own } = aggregator;
   const filled = blocks.filter((block) => block.length > 0);
   if (filled.length <= 1) return filled[0] ?? [];
   const cells = new Map<unknown, Cell<K, C>>();
@@ -114,8 +127,15 @@ function mergeCells<K, C>(blocks: readonly Cell<K, C>[][], mergeCombiners: (a: C
     for (const cell of block) {
       const identity = keyIdentity(cell.key);
       const known = cells.get(identity);
-      if (known === undefined) cells.set(identity, cell);
-      else known.value = mergeCombiners(known.value, cell.value);
+      if (known === undefined) {
+        cells.set(identity, cell);
+        continue;
+      }
+      if (!known.isOwned && own !== undefined) {
+        known.value = own(known.value);
+        known.isOwned = true;
+      }
+      known.value = mergeCombiners(known.value, cell.value);
     }
   }
   return [...cells.values()];

@@ -2,9 +2,11 @@ import { keyIdentity } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import { type Aggregator, combineAfterShuffle, combineBeforeShuffle, combineInPlace } from './combine.ts';
+import { ownValue } from './own-value.ts';
 import { HashPartitioner, type Partitioner, samePartitioner } from './partitioner.ts';
 import type { Dependency, Partitioning, RDD } from './rdd.ts';
 import { type ShuffleDependency, shuffleRows } from './shuffle-dependency.ts';
+import type { CombineStage } from './stages.ts';
 import { andThen, inOrder } from './task.ts';
 import { checkFunction } from './validation.ts';
 
@@ -36,13 +38,16 @@ export function combineByKey<K, V, C>(
   return combineAfterShuffle(rdd, name, shuffleByKey(rdd, name, partitioner), partitioner, aggregator);
 }
 
+/** @param stage the hot loop, when a pipeline has its own copy of it (own-copy.ts). */
 export function reduceByKey<K, V>(
   rdd: RDD<Pair<K, V>>,
   f: (a: V, b: V) => V,
   partitioning?: Partitioning,
+  stage?: CombineStage,
 ): RDD<[K, V]> {
   checkFunction('reduceByKey: f', f);
-  return combineByKey(rdd, 'reduceByKey', { create: same, mergeValue: f, mergeCombiners: f }, partitioning);
+  const aggregator: Aggregator<V, V> = { create: same, mergeValue: f, mergeCombiners: f, own: ownValue, stage };
+  return combineByKey(rdd, 'reduceByKey', aggregator, partitioning);
 }
 
 export function aggregateByKey<K, V, C>(

@@ -2,6 +2,7 @@ import * as actions from './actions.ts';
 import type { Aggregator } from './combine.ts';
 import * as layout from './layout-operations.ts';
 import { naturalOrder } from './natural-order.ts';
+import { ownValue } from './own-value.ts';
 import * as pairs from './pair-operations.ts';
 import type { Partitioner } from './partitioner.ts';
 import type { RddContext } from './rdd-context.ts';
@@ -57,7 +58,8 @@ export type Comparator<T> = (a: T, b: T) => number;
  * A partitioned collection that is computed when an action asks for it. Source: Spark's RDD.
  *
  * Building one is synchronous and computes nothing; actions return promises. Rows travel by reference: a function must
- * not change the rows or values it is given (the accumulator of `aggregateByKey` and of `combineByKey` is its own and may be changed).
+ * not change the rows or values it is given. Only the first argument of a reducing function (`reduce`, `reduceByKey`,
+ * `fold`, `aggregateByKey`, `combineByKey` and so on) is its own and may be changed and returned.
  * Functions may run more than once for the same row: on a retry, and for every action unless the RDD is persisted.
  *
  * A subclass says how a partition is computed (`pipe`) and from what (`dependencies`). It must not cut off `push`
@@ -256,7 +258,7 @@ export abstract class RDD<T> {
     return pairs.combineByKey(this, 'combineByKey', aggregator, partitioning);
   }
 
-  /** @param f must be associative and must not change its arguments. */
+  /** @param f must be associative; it may change and return its first argument, never its second. */
   reduceByKey<K, V>(
     this: Pairs<K, V>,
     f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
@@ -392,9 +394,9 @@ export abstract class RDD<T> {
     return actions.takeOrdered(this, n, compare);
   }
 
-  /** @throws EMPTY_COLLECTION */
+  /** @param f may change and return its first argument. @throws EMPTY_COLLECTION */
   reduce(f: (a: T, b: T) => T): Promise<T> {
-    return actions.reduce(this, 'reduce', f);
+    return actions.reduce(this, 'reduce', f, ownValue);
   }
 
   /** @param zero copied for every partition and once more for the result. */

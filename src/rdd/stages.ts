@@ -45,13 +45,19 @@ export function keyByStage<T, K>(f: (row: T) => K, push: Push<[K, T]>): Push<T> 
 export interface Cell<K, C> {
   readonly key: K;
   value: C;
+  /** False while the value is a row's own, which must not be changed. */
+  isOwned: boolean;
 }
 
-/** Combines pairs by key: cells in the order in which their keys were first seen. */
+/**
+ * Combines pairs by key: cells in the order in which their keys were first seen.
+ * `own`, if given, turns the first value of a cell into one that `mergeValue` may change.
+ */
 export type CombineStage = <K, V, C>(
   identityOf: (key: K) => unknown,
   create: (value: V) => C,
   mergeValue: (combined: C, value: V) => C,
+  own: ((value: C) => C) | undefined,
 ) => { readonly push: Push<readonly [K, V]>; readonly cells: Map<unknown, Cell<K, C>> };
 
 /** The class of the cells is made here, so that an own copy also has its own field representation. */
@@ -59,20 +65,29 @@ export function makeCombineStage(): CombineStage {
   class KeyCell<K, C> {
     readonly key: K;
     value: C;
+    isOwned: boolean;
 
-    constructor(key: K, value: C) {
+    constructor(key: K, value: C, isOwned: boolean) {
       this.key = key;
       this.value = value;
+      this.isOwned = isOwned;
     }
   }
-  return (identityOf, create, mergeValue) => {
+  return (identityOf, create, mergeValue, own) => {
     const cells = new Map();
     const push = (row: readonly [never, never]): void => {
       const key = row[0];
       const identity = identityOf(key);
       const cell = cells.get(identity);
-      if (cell === undefined) cells.set(identity, new KeyCell(key, create(row[1])));
-      else cell.value = mergeValue(cell.value, row[1]);
+      if (cell === undefined) {
+        cells.set(identity, new KeyCell(key, create(row[1]), own === undefined));
+        return;
+      }
+      if (!cell.isOwned && own !== undefined) {
+        cell.value = own(cell.value);
+        cell.isOwned = true;
+      }
+      cell.value = mergeValue(cell.value, row[1]);
     };
     return { push, cells } as never;
   };

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hashKey, keyIdentity } from '../../../src/base/canonical-key.ts';
+import { copyPlain } from '../../../src/base/plain-data.ts';
 import { HashPartitioner } from '../../../src/rdd/partitioner.ts';
 import type { RDD } from '../../../src/rdd/rdd.ts';
 import { byKey, grouped, newContext, partitionCount, somePairs } from './fixture.ts';
@@ -189,6 +190,50 @@ describe('RDD pair operations', () => {
     expect(byKey(await rdd.collect())).toEqual(expected);
     const fails = (): unknown => rdd.foldByKey(new (class Zero {})() as never, (a) => a);
     expect(fails).toThrowError(expect.objectContaining({ code: 'VALUE_UNSUPPORTED' }));
+  });
+
+  it('reducing functions may change and return their first argument, and no row notices', async () => {
+    const add = (a: { n: number; all: number[] }, b: { n: number; all: number[] }): { n: number; all: number[] } => {
+      a.n += b.n;
+      a.all.push(...b.all);
+      return a;
+    };
+    await fc.assert(
+      fc.asyncProperty(somePairs, partitionCount, partitionCount, async (pairs, from, to) => {
+        const rows = pairs.map(([key, n]): [unknown, { n: number; all: number[] }] => [key, { n, all: [n] }]);
+        const before = copyPlain(rows);
+        const context = newContext(to);
+        const rdd = context.parallelize(rows, from);
+        const expected = byKey(grouped(pairs).map(([key, all]) => [key, { n: sum(all), all }] as const));
+        for (const input of [rdd, rdd.partitionBy(new HashPartitioner(to))]) {
+          const reduced = input.reduceByKey(add);
+          expect(byKey(await reduced.collect())).toEqual(expected);
+          expect(byKey(await reduced.collect())).toEqual(expected);
+          expect(byKey(await input.foldByKey({ n: 0, all: [] }, add).collect())).toEqual(expected);
+          if (rows.length > 0) expect((await input.values().reduce(add)).n).toBe(sum(pairs.map(([, n]) => n)));
+          await input.values().fold({ n: 0, all: [] }, add);
+        }
+        expect(rows).toEqual(before);
+      }),
+    );
+  });
+
+  it('reduceByKey shares what it cannot copy and never copies a value that stands alone', async () => {
+    class Box {
+      n = 1;
+    }
+    const [box, single] = [new Box(), { body: Buffer.from('x') }];
+    const rdd = newContext(1).parallelize<readonly [string, unknown]>(
+      [
+        ['a', box],
+        ['a', new Box()],
+        ['b', single],
+      ],
+      1,
+    );
+    const reduced = await rdd.reduceByKey((a) => a).collectAsMap();
+    expect(reduced.get('a')).toBe(box);
+    expect(reduced.get('b')).toBe(single);
   });
 
   it('start again from the rows when merging accumulators fails half-way', async () => {
