@@ -124,6 +124,7 @@ export class AmqpConnection implements HubConnection {
       const link = await openReceiverLink(this.#connection, path, request, body, this.#over.signal, (gone) => {
         this.#links.delete(gone);
       });
+      if (this.#over.signal.aborted) throw await this.closed;
       this.#links.add(link);
       return link;
     });

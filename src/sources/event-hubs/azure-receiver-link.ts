@@ -77,10 +77,10 @@ export class AmqpReceiverLink implements ReceiverLink {
 
   async close(): Promise<void> {
     this.#over = true;
-    this.#onGone(this);
     // With its session, which was opened for it alone. rhea-promise never settles a close that a disconnect overtakes.
     const closing = this.receiver?.close({ closeSession: true }).catch(() => undefined);
     await Promise.race([closing, this.#disconnected]);
+    this.#onGone(this);
   }
 
   /** The connection is gone, and rhea doesn't close links for that. */

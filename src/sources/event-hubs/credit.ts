@@ -4,6 +4,8 @@ export interface CreditSituation {
   readonly bufferedBytes: number;
   /** Asked for, not arrived yet. */
   readonly outstanding: number;
+  /** What may be outstanding at most: credit can't be taken back, so it is what can overshoot when events get larger. */
+  readonly outstandingMax: number;
   readonly eventsMax: number;
   readonly bytesMax: number;
   /** Of the events seen so far. */
@@ -12,18 +14,16 @@ export interface CreditSituation {
 
 /**
  * Credit to add now: never more than the free space, whether idle or not, so that what is buffered and what may still
- * arrive together stay below `eventsMax`. Small top-ups wait until a quarter of the buffer is free: one flow frame per
- * event would cost more than the event.
+ * arrive together stay below `eventsMax`. Small top-ups wait until a quarter of the possible credit is due: one flow frame
+ * per event would cost more than the event.
  */
 export function creditToGrant(situation: CreditSituation): number {
-  const { bufferedEvents, outstanding, eventsMax } = situation;
+  const { bufferedEvents, outstanding, outstandingMax, eventsMax, bytesMax, averageEventBytes } = situation;
   const byCount = eventsMax - bufferedEvents - outstanding;
-  const byBytes =
-    Math.floor((situation.bytesMax - situation.bufferedBytes) / situation.averageEventBytes) - outstanding;
-  const grant = Math.min(byCount, byBytes);
+  const byBytes = Math.floor((bytesMax - situation.bufferedBytes) / averageEventBytes) - outstanding;
+  const grant = Math.min(byCount, byBytes, outstandingMax - outstanding);
   // An event larger than the whole byte budget must still get through.
   if (bufferedEvents === 0 && outstanding === 0) return Math.max(1, grant);
-  const eventsFit = Math.min(eventsMax, situation.bytesMax / situation.averageEventBytes);
-  const worthwhile = Math.min(Math.ceil(eventsFit / 4), 1024);
+  const worthwhile = Math.ceil(Math.min(eventsMax, bytesMax / averageEventBytes, outstandingMax) / 4);
   return grant >= worthwhile || (outstanding === 0 && grant > 0) ? grant : 0;
 }

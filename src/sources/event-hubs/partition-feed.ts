@@ -25,6 +25,10 @@ export interface FeedSurroundings {
 
 const chunkRows = 4096;
 
+/** Credit in flight; of the first events, whose size nobody knows, a few only. */
+const outstandingMax = 1024;
+const outstandingFirst = 64;
+
 /**
  * One partition: keeps its receive link open, checks and buffers what arrives, plans ranges of it and reads them.
  *
@@ -264,7 +268,7 @@ export class PartitionFeed {
     this.#suspectedGap = undefined;
     this.#received++;
     if (this.#backoff.failures > 0) this.#backoff.succeeded();
-    this.#averageEventBytes += (bytes - this.#averageEventBytes) / 64;
+    this.#averageEventBytes += (bytes - this.#averageEventBytes) / Math.min(this.#received, 32);
     this.#buffer.append(event, bytes);
     if (this.#buffer.end <= this.#floor) this.#buffer.dropBelow(this.#floor);
     this.#replenish();
@@ -372,6 +376,7 @@ export class PartitionFeed {
       bufferedEvents: this.#buffer.size,
       bufferedBytes: this.#buffer.bytes,
       outstanding: attachment.outstanding,
+      outstandingMax: this.#received < outstandingFirst ? outstandingFirst : outstandingMax,
       eventsMax,
       bytesMax,
       averageEventBytes: this.#averageEventBytes,

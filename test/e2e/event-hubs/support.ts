@@ -23,7 +23,10 @@ export interface StartOptions extends EventHubOptions {
   readonly epoch?: number;
 }
 
-export async function startSource(emulator: EventHubsEmulator, options: StartOptions = {}): Promise<Started> {
+export async function startSource(
+  emulator: Pick<EventHubsEmulator, 'connectionString'>,
+  options: StartOptions = {},
+): Promise<Started> {
   const { position, epoch = 1, ...rest } = options;
   const failures: Error[] = [];
   const warnings: EventHubWarning[] = [];

@@ -6,6 +6,7 @@ const empty = {
   bufferedEvents: 0,
   bufferedBytes: 0,
   outstanding: 0,
+  outstandingMax: 10_000,
   eventsMax: 1000,
   bytesMax: 1e9,
   averageEventBytes: 1000,
@@ -26,6 +27,12 @@ describe('the credit of a link', () => {
     expect(creditToGrant({ ...empty, bufferedEvents: 100, outstanding: 600 })).toBe(300);
   });
 
+  it('is small while the size of the events is unknown', () => {
+    expect(creditToGrant({ ...empty, outstandingMax: 64 })).toBe(64);
+    expect(creditToGrant({ ...empty, outstandingMax: 64, outstanding: 50 })).toBe(0);
+    expect(creditToGrant({ ...empty, outstandingMax: 64, outstanding: 40, bufferedEvents: 24 })).toBe(24);
+  });
+
   it('shrinks to what the bytes allow', () => {
     expect(creditToGrant({ ...empty, bytesMax: 20_000 })).toBe(20);
     expect(creditToGrant({ ...empty, bytesMax: 20_000, bufferedEvents: 20, bufferedBytes: 20_000 })).toBe(0);
@@ -40,6 +47,7 @@ describe('the credit of a link', () => {
       bufferedEvents: fc.nat(20_000),
       bufferedBytes: fc.nat(1e8),
       outstanding: fc.nat(20_000),
+      outstandingMax: fc.integer({ min: 1, max: 20_000 }),
       eventsMax: fc.integer({ min: 1, max: 20_000 }),
       bytesMax: fc.integer({ min: 1, max: 1e8 }),
       averageEventBytes: fc.integer({ min: 256, max: 1e6 }),
