@@ -1,3 +1,4 @@
+import { runChild, tellParent } from '../scripts/demo/parent-channel.ts';
 import type { DriverMessage } from '../scripts/demo/protocol.ts';
 import { Milliseconds, StreamingContext, TidemarkError } from '../src/index.ts';
 import { type AlarmEvent, type Average, thermostats } from './thermostats.ts';
@@ -12,7 +13,7 @@ const storage = { connectionString: environment.AZURE_STORAGE_CONNECTION_STRING 
 const startedAtMs = performance.timeOrigin;
 
 function tell(message: DriverMessage): void {
-  process.send?.(message);
+  void tellParent(message);
 }
 
 function required(name: string): string {
@@ -36,7 +37,7 @@ function showTable(): void {
   });
 }
 
-async function main(): Promise<void> {
+await runChild(async () => {
   const ssc = await StreamingContext.getOrCreate(
     required('TIDEMARK_CHECKPOINT_URL'),
     () =>
@@ -85,16 +86,5 @@ async function main(): Promise<void> {
   });
   await ssc.start();
   await ssc.awaitTermination();
-  tell({ type: 'stopped' });
-}
-
-main().then(
-  () => process.disconnect?.(),
-  (error: unknown) => {
-    const { code, message } = error instanceof TidemarkError ? error : { code: 'INTERNAL', message: String(error) };
-    if (process.send === undefined) console.error(`${code}: ${message}`);
-    process.exitCode = 1;
-    if (process.send)
-      process.send({ type: 'failed', code, message } satisfies DriverMessage, undefined, {}, () => process.exit(1));
-  },
-);
+  await tellParent({ type: 'stopped' } satisfies DriverMessage);
+});
