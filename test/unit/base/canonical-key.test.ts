@@ -59,6 +59,23 @@ describe('canonical keys', () => {
     );
   });
 
+  it('keep texts apart that look like parts of the canonical form', () => {
+    const tricky = fc.string({ unit: fc.constantFrom('s', 'n', 'a', 'o', '1', '2', ':', ';', '\u0000'), maxLength: 5 });
+    const composite = fc.oneof(
+      fc.array(tricky, { maxLength: 3 }),
+      fc.array(fc.array(tricky, { maxLength: 2 }), { maxLength: 2 }),
+      fc.dictionary(tricky, tricky, { maxKeys: 2 }),
+    );
+    fc.assert(
+      fc.property(fc.uniqueArray(composite, { comparator: sameKey, minLength: 2, maxLength: 60 }), (keys) => {
+        expect(new Set(keys.map(keyIdentity)).size).toBe(keys.length);
+        expect(new Set(keys.map((key) => Buffer.from(bytesOf(key)).toString('hex'))).size).toBe(keys.length);
+      }),
+    );
+    const twins = [['xs', 'y'], ['x', 'sy'], { a: 'b', c: 'd' }, { a: 'b1:csd' }, [['1'], '2'], [['1', '2']]];
+    expect(new Set(twins.map(keyIdentity)).size).toBe(twins.length);
+  });
+
   it('come back equal from their bytes, one after the other', () => {
     fc.assert(
       fc.property(fc.array(anyKey, { maxLength: 5 }), (keys) => {
