@@ -244,7 +244,7 @@ class Model {
   /** The fingerprint of these tests is the state itself. */
   #checkState(status: StreamStatus, states: ReadonlyMap<string, CounterState>): void {
     for (const [uid, fingerprint] of Object.entries(status.fingerprints)) {
-      expect(states.get(uid)?.fingerprint() ?? '[]', `state of ${uid}`).toBe(fingerprint);
+      expect(states.get(uid)?.fingerprint() ?? '0 entries 0', `state of ${uid}`).toBe(fingerprint);
     }
   }
 

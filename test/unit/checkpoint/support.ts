@@ -1,3 +1,4 @@
+import { crc32, hashBytes } from '../../../src/base/checksum.ts';
 import type { Clock } from '../../../src/base/clock.ts';
 import type { CrashHook } from '../../../src/base/crash-points.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
@@ -54,6 +55,7 @@ export class CounterState {
   readonly uid: string;
   readonly values = new Map<string, number>();
   readonly #sinceManifest = new Set<string>();
+  #sum = 0n;
 
   constructor(uid: string) {
     this.uid = uid;
@@ -70,6 +72,9 @@ export class CounterState {
 
   apply(bytes: Uint8Array, sinceManifest: boolean): void {
     for (const [key, value] of decodeCounters(bytes)) {
+      const old = this.values.get(key);
+      if (old !== undefined) this.#sum -= entryHash(key, old);
+      this.#sum += entryHash(key, value);
       this.values.set(key, value);
       if (sinceManifest) this.#sinceManifest.add(key);
     }
@@ -85,12 +90,17 @@ export class CounterState {
   }
 
   fingerprint(): string {
-    return JSON.stringify([...this.values].sort());
+    return `${this.values.size} entries ${this.#sum}`;
   }
 
   #encode(keys: readonly string[]): Uint8Array {
     return encodeCounters(keys.map((key) => [key, this.values.get(key)!]));
   }
+}
+
+function entryHash(key: string, value: number): bigint {
+  const entry = Buffer.from(`${key}=${value}`);
+  return BigInt(crc32(entry)) * 4_294_967_296n + BigInt(hashBytes(entry));
 }
 
 function encodeCounters(entries: readonly (readonly [string, number])[]): Uint8Array {
