@@ -5,7 +5,7 @@ import {
   newPipeline,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
-import { TidemarkError } from '../base/errors.ts';
+import { TidemarkError, toError } from '../base/errors.ts';
 import type { StoreOptions, TokenCredentialLike } from './open-store.ts';
 import { type BlobLocation, formatBlobUrl } from './store-url.ts';
 
@@ -112,14 +112,22 @@ function ofUrl(
 }
 
 async function loadDefaultCredential(location: BlobLocation): Promise<TokenCredentialLike> {
+  let identity: typeof import('@azure/identity');
   try {
-    const identity = await import('@azure/identity');
-    return new identity.DefaultAzureCredential();
+    identity = await import('@azure/identity');
   } catch (cause) {
     throw new TidemarkError(
       'DEPENDENCY_MISSING',
       `No key or token was given for ${location.url}, so the identity of this machine is used; that needs the package "@azure/identity": npm install @azure/identity`,
       { cause },
     );
+  }
+  try {
+    return new identity.DefaultAzureCredential();
+  } catch (cause) {
+    // A value of AZURE_TOKEN_CREDENTIALS that it does not know.
+    throw new TidemarkError('CREDENTIALS_INVALID', `No identity for ${location.url}: ${toError(cause).message}`, {
+      cause,
+    });
   }
 }
