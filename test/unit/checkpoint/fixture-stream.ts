@@ -1,0 +1,44 @@
+import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
+import { MemoryStore } from '../../../src/storage/memory-store.ts';
+import { MiniDriver } from './mini-driver.ts';
+import { JumpingClock, loadCounters } from './support.ts';
+
+/** The stream of the format fixtures: every kind of object and record, the same bytes on every run. */
+export async function buildStream(): Promise<MemoryStore> {
+  const clock = new JumpingClock();
+  const store = new MemoryStore({ clock });
+  const policy = { manifestEveryRecords: 6, silenceThresholdMs: 2_000 };
+  const first = await MiniDriver.start(store, clock, 1, { ...policy, inlineBytesMax: 10 });
+  await first.log.recordPositions({ in: { next: 0 } });
+  for (let i = 0; i < 19; i++) {
+    clock.advanceBy(1000);
+    await first.runBatch();
+  }
+  await first.log.drain([]);
+  const second = await MiniDriver.start(store, clock, 2, { ...policy, manifestEveryRecords: 100 });
+  await second.runBatch();
+  const id = second.nextBatchId;
+  await second.log.recordPlan({
+    batchId: id,
+    batchTimeMs: 500 + id * 1000,
+    sources: { in: { from: 200, until: 210 } },
+  });
+  return store;
+}
+
+export async function objectsOf(store: MemoryStore): Promise<Map<string, Uint8Array>> {
+  const objects = new Map<string, Uint8Array>();
+  for await (const { name } of store.list('')) {
+    const outcome = await store.get(name);
+    if (outcome.status === 'found') objects.set(name, outcome.bytes);
+  }
+  return objects;
+}
+
+/** Status and state as JSON can hold them. */
+export async function describeStream(store: MemoryStore): Promise<unknown> {
+  const found = (await readCheckpoint(store))!;
+  const state = await loadCounters(found);
+  const values = [...state].map(([uid, { values }]) => [uid, Object.fromEntries([...values].sort())]);
+  return JSON.parse(JSON.stringify({ status: found.status, state: Object.fromEntries(values) }));
+}
