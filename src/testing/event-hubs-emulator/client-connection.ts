@@ -1,30 +1,28 @@
 import type { Socket } from 'node:net';
+import { answerIdempotentProducer, echoTermini, readConsumerAttach } from './attach.ts';
 import { conditions, Refusal, toAmqpError } from './conditions.ts';
 import { ConsumerLink } from './consumer-link.ts';
 import { type LinkIdentity, type LinkSelector, matches } from './faults.ts';
+import { correctFrameHandling, frameBytesMax } from './frame-handling.ts';
 import { answerManagementRequest } from './management.ts';
 import type { Address, Namespace } from './namespace.ts';
 import { ProducerLink } from './producer-link.ts';
 import { type Reply, ReplyLink } from './requests.ts';
-import {
-  type AmqpError,
-  amqp,
-  type RequestMessage,
-  type RheaConnection,
-  type RheaContainer,
-  type RheaContext,
-  type RheaFrame,
-  type RheaLink,
-  type RheaSession,
-  type RheaTyped,
-  symbols,
+import type {
+  AmqpError,
+  RequestMessage,
+  RheaConnection,
+  RheaContainer,
+  RheaContext,
+  RheaLink,
+  RheaSession,
 } from './rhea-internals.ts';
 import { checkSasToken, covers, entityPath } from './sas-token.ts';
 import { resolveStart } from './start-position.ts';
 import { TransferWriter } from './transfer-writer.ts';
 
-export const connectionOptions = {
-  max_frame_size: 65_536,
+const connectionOptions = {
+  max_frame_size: frameBytesMax,
   channel_max: 4_999,
   idle_time_out: 240_000,
   tcp_no_delay: true,
@@ -33,9 +31,6 @@ export const connectionOptions = {
 
 const requestCredit = 100;
 const claimsMax = 1000;
-const idempotentCapability = 'com.microsoft:idempotent-producer';
-const metricsCapability = 'com.microsoft:enable-receiver-runtime-metric';
-const epochProperty = 'com.microsoft:epoch';
 
 interface OpenLink {
   readonly link: RheaLink;
@@ -46,11 +41,10 @@ interface OpenLink {
 }
 
 /**
- * One connection of a client: answers its attaches and requests and owns its links until it is gone.
+ * One connection of a client: answers its attaches and requests and owns its links until it is gone. rhea does the
+ * protocol; `frame-handling.ts` corrects what it gets wrong as a server.
  *
- * rhea does the protocol. What it gets wrong as a server is corrected here: frames that arrive for a session that has
- * ended are ignored, a frame or a message beyond the limits is not buffered, a flow that only moves the session window
- * wakes the links, and every timer ends with the socket.
+ * Invariant: after `destroy` no link is registered anywhere and no timer of rhea is armed.
  */
 export class ClientConnection {
   readonly #namespace: Namespace;
@@ -67,7 +61,11 @@ export class ClientConnection {
     this.#socket = socket;
     this.#rhea = container.create_connection(connectionOptions);
     this.#writer = new TransferWriter(this.#rhea, socket);
-    this.#correctFrameHandling();
+    correctFrameHandling(this.#rhea, {
+      producerOf: (link) => this.#links.get(link)?.producer,
+      flowed: (session) => this.#wakeLinks(session),
+      exceeded: () => this.destroy(),
+    });
     const broken = (context: unknown): void => {
       log(`connection ended: ${describe(context)}`);
       this.destroy();
@@ -159,7 +157,7 @@ export class ClientConnection {
   }
 
   #openProducer(link: RheaLink, address: Address & { kind: 'producer' }): ProducerLink {
-    if (symbols(link.desired_capabilities).includes(idempotentCapability)) answerIdempotentProducer(link, address);
+    answerIdempotentProducer(link, address.partition);
     echoTermini(link);
     link.local.attach.max_message_size = this.#namespace.maxMessageBytes;
     return new ProducerLink({
@@ -175,15 +173,14 @@ export class ClientConnection {
 
   #openConsumer(link: RheaLink, { hub, partition, consumerGroup }: Address & { kind: 'consumer' }): ConsumerLink {
     partition.log.retain(this.#namespace.clock.now());
+    const { selector, ...reader } = readConsumerAttach(link);
     const consumer = new ConsumerLink({
+      ...reader,
       link,
       writer: this.#writer,
       partition,
       readers: hub.readers(partition, consumerGroup),
-      startSequenceNumber: resolveStart(selectorOf(link), partition.log),
-      name: String(link.properties?.['com.microsoft:receiver-name'] ?? link.name),
-      epoch: epochOf(link),
-      runtimeMetrics: symbols(link.desired_capabilities).includes(metricsCapability),
+      startSequenceNumber: resolveStart(selector, partition.log),
       clock: this.#namespace.clock,
     });
     echoTermini(link);
@@ -245,50 +242,6 @@ export class ClientConnection {
       replies?.wake();
     }
   }
-
-  #correctFrameHandling(): void {
-    const rhea = this.#rhea;
-    const standard = {
-      on_attach: rhea.on_attach.bind(rhea),
-      on_detach: rhea.on_detach.bind(rhea),
-      on_disposition: rhea.on_disposition.bind(rhea),
-      on_end: rhea.on_end.bind(rhea),
-      on_flow: rhea.on_flow.bind(rhea),
-      on_transfer: rhea.on_transfer.bind(rhea),
-      input: rhea.input.bind(rhea),
-    };
-    const ended = (frame: RheaFrame): boolean => rhea.remote_channel_map[frame.channel] === undefined;
-    for (const handler of ['on_attach', 'on_detach', 'on_disposition', 'on_end'] as const) {
-      rhea[handler] = (frame) => {
-        if (!ended(frame)) standard[handler](frame);
-      };
-    }
-    rhea.on_flow = (frame) => {
-      if (ended(frame)) return;
-      const session = rhea.remote_channel_map[frame.channel]!;
-      const { handle } = frame.performative;
-      // A link that was detached meanwhile: the session part of the frame would still count, but its links are going.
-      if (typeof handle === 'number' && session.remote.handles[handle] === undefined) return;
-      standard.on_flow(frame);
-      this.#wakeLinks(session);
-    };
-    rhea.on_transfer = (frame) => {
-      if (ended(frame)) return;
-      const link = rhea.remote_channel_map[frame.channel]!.remote.handles[frame.performative.handle ?? -1];
-      const producer = link && this.#links.get(link)?.producer;
-      if (producer !== undefined) {
-        // Format 0 makes rhea decode the message; events are kept as the bytes they came in.
-        if (frame.performative.message_format === 0) frame.performative.message_format = undefined;
-        const keep = producer.countFrame(frame.payload?.length ?? 0, frame.performative.more === true);
-        if (!keep) frame.payload = Buffer.alloc(0);
-      }
-      standard.on_transfer(frame);
-    };
-    rhea.input = (bytes) => {
-      standard.input(bytes);
-      if ((rhea.frame_size ?? 0) > connectionOptions.max_frame_size) this.destroy();
-    };
-  }
 }
 
 function dispose({ consumer, producer, replies }: OpenLink): void {
@@ -297,61 +250,11 @@ function dispose({ consumer, producer, replies }: OpenLink): void {
   replies?.dispose();
 }
 
-function echoTermini(link: RheaLink): void {
-  const { source, target } = link;
-  link.set_source({ address: source?.address ?? undefined, filter: source?.filter ?? undefined });
-  link.set_target({ address: target?.address ?? undefined });
-}
-
 function unauthorized(address: string): Refusal {
   return new Refusal(
     conditions.unauthorizedAccess,
     `Unauthorized access. No valid token for '${address}' was put on this connection.`,
   );
-}
-
-function selectorOf(link: RheaLink): string | undefined {
-  const filter = link.source?.filter?.['apache.org:selector-filter:string'];
-  if (filter === undefined || filter === null) return undefined;
-  return typeof filter === 'object' ? String((filter as RheaTyped).value) : String(filter);
-}
-
-/** @throws Refusal when the epoch is not an AMQP long */
-function epochOf(link: RheaLink): number | undefined {
-  const properties = link.remote.attach?.value[13] as { value?: unknown } | undefined;
-  const items = Array.isArray(properties?.value) ? (properties.value as RheaTyped[]) : [];
-  for (let i = 0; i + 1 < items.length; i += 2) {
-    if (items[i]!.value !== epochProperty) continue;
-    const { type, value } = items[i + 1]!;
-    if ((type?.name === 'Long' || type?.name === 'SmallLong') && typeof value === 'number') return value;
-    throw new Refusal('amqp:invalid-field', `The property ${epochProperty} must be a long, not ${type?.name}.`);
-  }
-  return undefined;
-}
-
-function answerIdempotentProducer(link: RheaLink, { partition }: Address & { kind: 'producer' }): void {
-  if (partition === undefined) {
-    throw new Refusal(conditions.notAllowed, 'A producer with idempotent retries must send to a partition.');
-  }
-  const asked = link.properties ?? {};
-  const number = (name: string): number | undefined => {
-    const value = asked[`com.microsoft:${name}`];
-    return typeof value === 'number' ? value : undefined;
-  };
-  const id = number('producer-id');
-  const epoch = number('producer-epoch');
-  const lastSequence = number('producer-sequence-number');
-  const state = partition.producers.attach({
-    ...(id === undefined ? {} : { id }),
-    ...(epoch === undefined ? {} : { epoch }),
-    ...(lastSequence === undefined ? {} : { lastSequence }),
-  });
-  link.local.attach.offered_capabilities = [idempotentCapability];
-  link.local.attach.properties = {
-    'com.microsoft:producer-epoch': amqp.short(state.epoch),
-    'com.microsoft:producer-id': amqp.long(state.id),
-    'com.microsoft:producer-sequence-number': amqp.int(state.lastSequence),
-  };
 }
 
 function describe(thrown: unknown): string {

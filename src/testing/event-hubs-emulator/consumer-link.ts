@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { encodeRuntimeMetrics } from './event-bytes.ts';
 import type { Partition } from './hub.ts';
-import type { LogCursor } from './partition-log.ts';
+import type { LogCursor } from './log-cursor.ts';
 import type { Reader, ReaderRegistry } from './readers.ts';
 import type { AmqpError, RheaLink } from './rhea-internals.ts';
 import type { TransferWriter } from './transfer-writer.ts';

@@ -1,26 +1,8 @@
+import { type Block, endOf } from './block.ts';
 import { type EventBytes, eventBytesMax, type SendBytes, writeEvent } from './event-bytes.ts';
-import {
-  recordEnd,
-  recordEnqueuedTime,
-  recordHeaderBytes,
-  recordHeaderSectionBytes,
-  recordSequenceNumber,
-  sealRecord,
-} from './record.ts';
-import type { FileRange, SegmentFiles } from './segment-files.ts';
-
-/** A run of consecutive records: the unit of the index, of reading from a file and of freeing memory. */
-export interface Block {
-  readonly firstSequenceNumber: number;
-  readonly firstTimeMs: number;
-  /** Offset of the first record: bytes stored in the partition before it, since the partition exists. */
-  readonly firstOffset: number;
-  count: number;
-  bytes: number;
-  /** Undefined when the block must be read from its file. */
-  buffer: Buffer | undefined;
-  readonly range: FileRange | undefined;
-}
+import { LogCursor } from './log-cursor.ts';
+import { recordHeaderBytes, sealRecord } from './record.ts';
+import type { SegmentFiles } from './segment-files.ts';
 
 export interface PartitionLimits {
   readonly retentionBytesMax: number;
@@ -282,10 +264,6 @@ export class PartitionLog {
   }
 }
 
-function endOf(block: Block): number {
-  return block.firstSequenceNumber + block.count;
-}
-
 function writeRecord(
   target: Buffer,
   start: number,
@@ -302,80 +280,3 @@ function writeRecord(
   sealRecord(target, start, end, { sequenceNumber, enqueuedTimeMs, headerSectionBytes }, withChecksum);
   return end;
 }
-
-/**
- * Walks a log from a sequence number. Survives trimming (goes on at the oldest retained event, as the service does) and
- * appending. `peek...` and the message fields are valid while `sequenceNumber < log.next`.
- */
-export class LogCursor {
-  readonly #log: PartitionLog;
-  #sequenceNumber: number;
-  #block: Block | undefined;
-  #buffer: Buffer = noBytes;
-  #at = 0;
-
-  constructor(log: PartitionLog, sequenceNumber: number) {
-    this.#log = log;
-    this.#sequenceNumber = sequenceNumber;
-  }
-
-  /** Of the record the cursor stands on. */
-  get sequenceNumber(): number {
-    return this.#sequenceNumber;
-  }
-
-  get buffer(): Buffer {
-    return this.#buffer;
-  }
-
-  get messageStart(): number {
-    return this.#at + recordHeaderBytes;
-  }
-
-  get messageEnd(): number {
-    return recordEnd(this.#buffer, this.#at);
-  }
-
-  get headerSectionBytes(): number {
-    return recordHeaderSectionBytes(this.#buffer, this.#at);
-  }
-
-  /** Puts the cursor on its record; false when there is none yet. */
-  ready(): boolean {
-    if (this.#sequenceNumber < this.#log.begin) {
-      this.#sequenceNumber = this.#log.begin;
-      this.#block = undefined;
-    }
-    if (this.#sequenceNumber >= this.#log.next) return false;
-    if (this.#block === undefined || this.#sequenceNumber >= endOf(this.#block)) this.#seek();
-    return true;
-  }
-
-  peekTimeMs(): number {
-    this.ready();
-    return recordEnqueuedTime(this.#buffer, this.#at);
-  }
-
-  peekOffset(): number {
-    this.ready();
-    return this.#block!.firstOffset + this.#at;
-  }
-
-  /** Moves on by one; only after `ready()` or a `peek`. */
-  advance(): void {
-    this.#at = recordEnd(this.#buffer, this.#at);
-    this.#sequenceNumber++;
-  }
-
-  #seek(): void {
-    const block = this.#log.blockOf(this.#sequenceNumber);
-    this.#buffer = this.#log.load(block);
-    this.#block = block;
-    this.#at = 0;
-    while (recordSequenceNumber(this.#buffer, this.#at) < this.#sequenceNumber) {
-      this.#at = recordEnd(this.#buffer, this.#at);
-    }
-  }
-}
-
-const noBytes = Buffer.alloc(0);

@@ -28,8 +28,9 @@ export class ProducerLink {
   readonly link: RheaLink;
   readonly #options: ProducerLinkOptions;
   readonly #closed = new AbortController();
-  #oversized = false;
-  #incompleteBytes = 0;
+  /** Of the delivery that is coming in or just came in. */
+  #deliveryBytes = 0;
+  #deliveryComplete = true;
 
   constructor(options: ProducerLinkOptions) {
     this.link = options.link;
@@ -48,10 +49,9 @@ export class ProducerLink {
 
   /** Counts the bytes of a delivery that comes in several frames; false when they are not worth keeping any more. */
   countFrame(bytes: number, more: boolean): boolean {
-    this.#incompleteBytes += bytes;
-    this.#oversized = this.#incompleteBytes > this.#options.maxMessageBytes;
-    if (!more) this.#incompleteBytes = 0;
-    return !this.#oversized;
+    this.#deliveryBytes = this.#deliveryComplete ? bytes : this.#deliveryBytes + bytes;
+    this.#deliveryComplete = !more;
+    return this.#deliveryBytes <= this.#options.maxMessageBytes;
   }
 
   detach(error: AmqpError): void {
@@ -92,10 +92,10 @@ export class ProducerLink {
   /** @throws Refusal */
   #store(message: Buffer, format: number): void {
     const { hub, faults, clock, maxMessageBytes } = this.#options;
-    if (this.#oversized || message.length > maxMessageBytes) {
+    if (this.#deliveryBytes > maxMessageBytes) {
       throw new Refusal(
         conditions.messageSizeExceeded,
-        `The received message (delivery-id:0, size:${message.length} bytes) exceeds the limit (${maxMessageBytes} bytes) currently allowed on the link.`,
+        `The received message (delivery-id:0, size:${this.#deliveryBytes} bytes) exceeds the limit (${maxMessageBytes} bytes) currently allowed on the link.`,
       );
     }
     if (faults.takeThrottledSend()) {

@@ -16,22 +16,8 @@ import {
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { TidemarkError } from '../../base/errors.ts';
-import type { Block } from './partition-log.ts';
+import type { Block, FileRange, Segment } from './block.ts';
 import { checkRecord, readUInt64, recordEnd, recordEnqueuedTime, recordSequenceNumber, writeUInt64 } from './record.ts';
-
-/** Where a block stands on disk. */
-export interface FileRange {
-  readonly segment: Segment;
-  readonly position: number;
-}
-
-interface Segment {
-  readonly path: string;
-  readonly firstSequenceNumber: number;
-  readonly firstOffset: number;
-  /** Bytes of the file, header included. */
-  bytes: number;
-}
 
 /** What trimming must not lose: the events themselves can be gone. */
 export interface LogTail {

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
+import { frameBytesMax } from './frame-handling.ts';
 import type { RheaConnection, RheaLink } from './rhea-internals.ts';
 
 const chunkBytes = 256 * 1024;
-const frameBytesMax = 65_536;
 /** Frame header, performative and its largest fields. */
 const transferHeaderBytes = 48;
 /** Stop sending while this much waits in the socket. */

@@ -106,6 +106,12 @@ async function openReader(
 
 const bodies = (reader: RawReader): unknown[] => reader.messages.map((message) => JSON.parse(message.body.content));
 
+function frameSizes(bytes: Buffer): number[] {
+  const sizes: number[] = [];
+  for (let at = 0; at + 4 <= bytes.length; at += sizes.at(-1)!) sizes.push(bytes.readUInt32BE(at));
+  return sizes;
+}
+
 describe('delivery', () => {
   it('keeps exactly to the credit given', async () => {
     const emulator = await startEmulator();
@@ -171,10 +177,16 @@ describe('delivery', () => {
     const emulator = await startEmulator();
     const body = Buffer.alloc(50_000, 3);
     await connectProducer(emulator).sendBatch([{ body }, { body }], { partitionId: '0' });
-    const reader = await openReader(await openConnection(emulator, { max_frame_size: 1024 }));
+    const connection = await openConnection(emulator, { max_frame_size: 1024 });
+    const reader = await openReader(connection);
+    const chunks: Buffer[] = [];
+    (connection as unknown as { socket: Socket }).socket.on('data', (bytes) => chunks.push(bytes));
     reader.receiver.add_credit(2);
     await reader.received(2);
     expect(reader.messages.every((message) => body.equals(message.body.content))).toBe(true);
+    const sizes = frameSizes(Buffer.concat(chunks));
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(1024);
+    expect(sizes.length).toBeGreaterThan(100);
   });
 
   it('refuses an epoch that is not a long, and accepts it as a long', async () => {

@@ -119,7 +119,7 @@ describe.each(['memory', 'files'])('a log in %s', (where) => {
         log.close();
         rmSync(path, { recursive: true, force: true });
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 
@@ -223,7 +223,7 @@ describe('a file', () => {
   it('with a flipped bit is refused, unless the bit makes the end look cut', () => {
     const path = folder();
     const { segment, bytes } = writtenLog(path);
-    for (let at = 0; at < bytes.length; at++) {
+    for (let at = 0; at < bytes.length; at += 3) {
       // Bytes 28 to 31 of the header are unused.
       if (at >= 28 && at < 32) continue;
       const damaged = Buffer.from(bytes);
