@@ -10,13 +10,14 @@ export type { BatchInfo, RecoveryInfo, StreamingListener } from './observe/strea
 export type { Partitioner } from './rdd/partitioner.ts';
 export { HashPartitioner } from './rdd/partitioner.ts';
 export { RDD } from './rdd/rdd.ts';
+export { type BlobOutputBatch, readBlobOutput, readBlobOutputBatches } from './sinks/blob-output.ts';
 export { type BlobSinkOptions, blobSink } from './sinks/blob-sink.ts';
 export type { Sink, SinkBatch, SinkGuarantee, SinkOpening } from './sinks/sink.ts';
 export type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
 export type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';
 export { eventHubSource } from './sources/event-hubs/event-hub-source.ts';
 export type { Source, SourcePlan, SourceStart } from './sources/source.ts';
-export type { StoreOptions } from './storage/open-store.ts';
+export type { StoreOptions, TokenCredentialLike } from './storage/open-store.ts';
 export {
   type EngineEnvironment,
   type StopOptions,

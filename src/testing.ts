@@ -1,5 +1,7 @@
 export { ManualClock } from './base/clock.ts';
 export { SeededRandom } from './base/random.ts';
+export { dropMemoryStore, MemoryStore, type MemoryStoreOptions } from './storage/memory-store.ts';
+export { openObjectStore } from './storage/open-store.ts';
 export { type Azurite, type AzuriteOptions, startAzurite } from './testing/azurite.ts';
 export {
   type AttachRefusal,
@@ -14,3 +16,5 @@ export {
   readEmulatorConfig,
   startEventHubsEmulator,
 } from './testing/event-hubs-emulator.ts';
+export { type CrashOptions, FaultyStore, type StoreFault, type StoreFaultPattern } from './testing/faulty-store.ts';
+export { MemoryTopic } from './testing/memory-topic.ts';

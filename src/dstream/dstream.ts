@@ -1,9 +1,17 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { Duration, Time } from '../base/time.ts';
 import { ownCopy } from '../rdd/own-copy.ts';
+import { reduceByKey } from '../rdd/pair-operations.ts';
 import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD, Row, Widen } from '../rdd/rdd.ts';
-import { filterStage, flatMapStage, flatMapValuesStage, mapStage, mapValuesStage } from '../rdd/stages.ts';
+import {
+  filterStage,
+  flatMapStage,
+  flatMapValuesStage,
+  makeCombineStage,
+  mapStage,
+  mapValuesStage,
+} from '../rdd/stages.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Batch } from './batch.ts';
 import { KeyedWindowNode, type KeyedWindowOptions } from './keyed-window.ts';
@@ -161,7 +169,8 @@ export class DStream<out T> {
     partitions?: number | Partitioner,
   ): DStream<[K, V]> {
     requireFunction('reduceByKey', f);
-    return derive('reduceByKey', this, (rdd) => rdd.reduceByKey(f, partitions));
+    const stage = ownCopy(makeCombineStage)();
+    return derive('reduceByKey', this, (rdd) => reduceByKey(rdd, f, partitions, stage));
   }
 
   /** All values of each key within a batch, in arrival order. Moves every value: prefer reduceByKey. */

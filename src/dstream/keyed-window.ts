@@ -1,8 +1,11 @@
 import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import type { Duration } from '../base/time.ts';
+import { ownCopy } from '../rdd/own-copy.ts';
+import { reduceByKey } from '../rdd/pair-operations.ts';
 import { HashPartitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
+import { makeCombineStage } from '../rdd/stages.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
@@ -44,6 +47,7 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
   readonly #parent: StreamNode<readonly [K, V]>;
   readonly #window: KeyedWindow<K, V>;
   readonly #partitioner: HashPartitioner;
+  readonly #stage = ownCopy(makeCombineStage)();
   readonly #paneMs: number;
   readonly #panesPerWindow: number;
 
@@ -103,7 +107,7 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
       }
       return emit === undefined ? [] : emit(state);
     };
-    const reduced: RDD<readonly [K, V]> = parent.reduceByKey(reduce, this.#partitioner);
+    const reduced: RDD<readonly [K, V]> = reduceByKey(parent, reduce, this.#partitioner, this.#stage);
     return new StateRDD<readonly [K, V], [K, V]>({ parent: reduced, node: this, batch, keepsKeys: true, step });
   }
 
