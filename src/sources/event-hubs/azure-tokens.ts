@@ -1,7 +1,8 @@
 import { Constants, createSasTokenProvider, TokenType } from '@azure/core-amqp';
-import { TidemarkError } from '../../base/errors.ts';
+import { TidemarkError, toError } from '../../base/errors.ts';
 import type { HubAddress } from './connection-string.ts';
 import type { TokenSource } from './event-hub-options.ts';
+import { HubFailure } from './hub-connection.ts';
 
 export interface HubToken {
   readonly token: string;
@@ -33,13 +34,11 @@ export async function createTokenProvider(
   }
   const source = credential ?? (await defaultCredential());
   return async () => {
-    const token = await source.getToken(Constants.aadEventHubsScope);
-    if (!token) {
-      throw new TidemarkError(
-        'CREDENTIALS_INVALID',
-        `The credential gave no token for ${Constants.aadEventHubsScope}.`,
-      );
-    }
+    const token = await source.getToken(Constants.aadEventHubsScope).catch((error: unknown) => {
+      throw new HubFailure('unauthorized', `The credential gave no token: ${toError(error).message}`, error);
+    });
+    if (!token)
+      throw new HubFailure('unauthorized', `The credential gave no token for ${Constants.aadEventHubsScope}.`);
     return {
       token: token.token,
       type: TokenType.CbsTokenTypeJwt,

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TidemarkError } from '../../../src/base/errors.ts';
 import type { EventHubPosition, EventHubRange } from '../../../src/sources/event-hubs/event-hub-position.ts';
@@ -101,3 +104,56 @@ describe('a restart', () => {
     await until(() => emulator.connectionCount === 0, 'the connection is closed');
   });
 });
+
+describe('a restart after the number of partitions changed', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tidemark-event-hubs-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  async function runWith(
+    partitionCount: number,
+    run: (emulator: EventHubsEmulator) => Promise<unknown>,
+  ): Promise<unknown> {
+    const emulator = await startEventHubsEmulator({ hubs: [{ name: hubName, partitionCount }], dataFolder: folder });
+    try {
+      return await run(emulator);
+    } finally {
+      await emulator.stop();
+    }
+  }
+
+  it('reads new partitions from their first event and says so; fewer partitions are another hub', async () => {
+    const position = await runWith(1, async (emulator) => {
+      await send(emulator, '0', 10);
+      await using started = await startSource(emulator);
+      await drain(started.source, 10);
+      return started.source.position();
+    });
+    const grown = await runWith(2, async (emulator) => {
+      await send(emulator, '0', 5, 10);
+      await send(emulator, '1', 7);
+      await using started = await startSource(emulator, { position, epoch: 2, startingPosition: 'latest' });
+      expect(started.warnings).toMatchObject([{ kind: 'partition_added', partitionId: '1' }]);
+      const rows = await drain(started.source, 12);
+      expect(keysOf(rows)).toEqual([...sentKeys(['0'], 5, 10), ...sentKeys(['1'], 7)]);
+      return started.source.position();
+    });
+    expect(grown).toMatchObject({ partitions: { '0': 15, '1': 7 } });
+    await rm(folder, { recursive: true });
+    await runWith(1, async (emulator) => {
+      const { createdOn } = await createdOnOf(emulator);
+      const recorded = { createdOn, partitions: { '0': 0, '1': 0 } };
+      await expect(startSource(emulator, { position: recorded, epoch: 3 })).rejects.toMatchObject({
+        code: 'SOURCE_RECREATED',
+        message: expect.stringContaining('recorded partitions 1 are gone'),
+      });
+    });
+  });
+});
+
+async function createdOnOf(emulator: EventHubsEmulator): Promise<EventHubPosition> {
+  await using started = await startSource(emulator);
+  return started.source.position() as EventHubPosition;
+}
