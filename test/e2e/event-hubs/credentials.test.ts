@@ -36,8 +36,10 @@ describe('tokens', () => {
     clock.advanceBy(46 * 60_000);
     await until(() => asked.length === 2, 'both claims are renewed');
     expect(asked).toEqual([partition, `${hubName}/$management`]);
-    clock.advanceBy(92 * 60_000);
-    await until(() => asked.length === 4, 'both claims are renewed again');
+    await until(() => {
+      clock.advanceBy(60_000);
+      return asked.length >= 4;
+    }, 'both claims are renewed again');
     await connection.close();
   });
 
