@@ -105,19 +105,6 @@ export class CheckpointLog {
     return this.#status;
   }
 
-  /**
-   * Makes the starting positions of sources durable that have none yet, before their first batch: 'latest' then means
-   * the moment of the first start, also after a crash.
-   */
-  recordPositions(positions: Readonly<Record<string, unknown>>): Promise<void> {
-    return this.#exclusive('recordPositions', async () => {
-      for (const uid of Object.keys(positions)) {
-        invariant(!Object.hasOwn(this.#status.positions, uid), `Source "${uid}" has a recorded position.`);
-      }
-      await this.#append((place) => ({ ...place, kind: 'positions', positions }));
-    });
-  }
-
   /** Makes the ranges of the next batch durable before it has effects, in a record of its own. */
   recordPlan(plan: PlannedBatch): Promise<void> {
     return this.#exclusive('recordPlan', async () => {

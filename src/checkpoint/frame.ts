@@ -25,7 +25,6 @@ export const frameKinds = {
   manifest: 6,
   hint: 7,
   floor: 8,
-  positions: 9,
 } as const;
 export type FrameKind = keyof typeof frameKinds;
 

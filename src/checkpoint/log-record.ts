@@ -1,7 +1,7 @@
 import type { FenceContent, PlannedBatch, Receipt, StagedHandle, StreamStatus } from './records.ts';
 
 /** What the objects of a checkpoint hold, decoded. Bytes: record-codec and manifest-codec. */
-export type LogRecord = FenceRecord | PositionsRecord | BatchRecord | PlanRecord | DrainRecord;
+export type LogRecord = FenceRecord | BatchRecord | PlanRecord | DrainRecord;
 
 /** Where a record stands in the log, and what it says for a reader that comes from the tail. */
 export interface RecordPlace {
@@ -35,12 +35,6 @@ export interface ManifestReference {
 export interface FenceRecord extends RecordPlace {
   readonly kind: 'fence';
   readonly fence: FenceContent;
-}
-
-/** Where sources that have no recorded position start: fixed before their first batch, so that 'latest' means one moment. */
-export interface PositionsRecord extends RecordPlace {
-  readonly kind: 'positions';
-  readonly positions: Readonly<Record<string, unknown>>;
 }
 
 export interface BatchRecord extends RecordPlace {

@@ -1,5 +1,4 @@
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { CheckpointOptions } from './checkpoint-options.ts';
 import { corrupt } from './corruption.ts';
 import { readManifest } from './manifest-codec.ts';
 import { mapBounded } from './map-bounded.ts';
@@ -35,11 +34,7 @@ const runSlotsMax = 128;
 const attemptsMax = 4;
 
 /** Undefined: no driver ever took over a stream here. @throws CHECKPOINT_CORRUPT, CHECKPOINT_INCOMPATIBLE */
-export function readCheckpoint(
-  store: ObjectStore,
-  // Reading needs no clock and no policy; the parameter keeps the two entries of the checkpoint alike.
-  _options?: CheckpointOptions,
-): Promise<StreamCheckpoint | undefined> {
+export function readCheckpoint(store: ObjectStore): Promise<StreamCheckpoint | undefined> {
   return readStream(store, 'by hint');
 }
 

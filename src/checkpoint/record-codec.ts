@@ -60,10 +60,6 @@ export function decodeRecord(slot: number, bytes: Uint8Array): { readonly record
   switch (header.kind) {
     case 'fence':
       return { record: { ...place, kind: 'fence', fence: content as FenceContent }, hash: frame.hash };
-    case 'positions': {
-      const positions = content as Readonly<Record<string, unknown>>;
-      return { record: { ...place, kind: 'positions', positions }, hash: frame.hash };
-    }
     case 'plan':
       return { record: { ...place, kind: 'plan', plan: content as PlannedBatch }, hash: frame.hash };
     case 'drain':
@@ -98,8 +94,6 @@ function contentOf(record: LogRecord): unknown {
   switch (record.kind) {
     case 'fence':
       return record.fence;
-    case 'positions':
-      return record.positions;
     case 'plan':
       return record.plan;
     case 'drain':

@@ -45,13 +45,6 @@ export function statusAfter(status: StreamStatus, record: LogRecord): StreamStat
   }
   const nextBatchId = (status.lastBatch?.batchId ?? 0) + 1;
   switch (record.kind) {
-    case 'positions':
-      return {
-        ...status,
-        tailSlot: slot,
-        positions: { ...status.positions, ...record.positions },
-        drained: false,
-      };
     case 'plan':
       if (record.plan.batchId !== nextBatchId) {
         throw corrupt(name, `it plans batch ${record.plan.batchId} where batch ${nextBatchId} is next`);

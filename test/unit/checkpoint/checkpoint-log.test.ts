@@ -132,19 +132,6 @@ describe('calls', () => {
   });
 });
 
-describe('starting positions', () => {
-  it('are durable before the first batch and fixed from then on', async () => {
-    const store = new MemoryStore({ clock });
-    const log = await CheckpointLog.takeOver(store, undefined, fence, options());
-    await log.recordPositions({ in: { latest: 77 } });
-    const next = await CheckpointLog.takeOver(store, await readCheckpoint(store), fence, options(2));
-    expect(next.status.positions).toEqual({ in: { latest: 77 } });
-    await expect(next.recordPositions({ in: { latest: 99 } })).rejects.toThrow(/has a recorded position/);
-    await next.recordPositions({ second: 5 });
-    expect((await readCheckpoint(store))!.status.positions).toEqual({ in: { latest: 77 }, second: 5 });
-  });
-});
-
 describe('a newer driver', () => {
   it('fences the older one at its next commit', async () => {
     const store = new MemoryStore({ clock });

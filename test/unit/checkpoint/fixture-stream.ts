@@ -9,7 +9,6 @@ export async function buildStream(): Promise<MemoryStore> {
   const store = new MemoryStore({ clock });
   const policy = { manifestEveryRecords: 6, silenceThresholdMs: 2_000 };
   const first = await MiniDriver.start(store, clock, 1, { ...policy, inlineBytesMax: 10 });
-  await first.log.recordPositions({ in: { next: 0 } });
   for (let i = 0; i < 19; i++) {
     clock.advanceBy(1000);
     await first.runBatch();
