@@ -208,7 +208,7 @@ class DirectEventHubSource implements EventHubSource {
           {
             session,
             settings,
-            place,
+            place: { ...place, partitionId: start.partitionId },
             epoch,
             clock: this.#clock,
             random: this.#random,
