@@ -11,7 +11,7 @@ import { DStream } from './dstream/dstream.ts';
 import { DStreamGraph } from './dstream/graph.ts';
 import { SourceNode } from './dstream/source-node.ts';
 import type { UidOption } from './dstream/stateful-node.ts';
-import { BatchLoop } from './execution/batch-loop.ts';
+import { BatchLoop, type StopRequest } from './execution/batch-loop.ts';
 import type { Driver } from './execution/driver.ts';
 import { startDriver } from './execution/recovery.ts';
 import { ListenerBus, type StreamingListener } from './observe/streaming-listener.ts';
@@ -103,7 +103,9 @@ export class StreamingContext {
   #attached: Attached | undefined;
   #driver: Driver | undefined;
   #loop: BatchLoop | undefined;
+  /** What came while `start` was still at work. */
   #failedBeforeLoop: Error | undefined;
+  #stopBeforeLoop: StopRequest | undefined;
 
   /** @throws OPTION_INVALID */
   constructor(options: StreamingContextOptions) {
@@ -140,17 +142,24 @@ export class StreamingContext {
     create: () => StreamingContext | Promise<StreamingContext>,
     options: StoreOptions = {},
   ): Promise<StreamingContext> {
-    const store = typeof checkpoint === 'string' ? await openObjectStore(checkpoint, options) : checkpoint;
-    const found = await readCheckpoint(store);
-    const context = await create();
-    if (context.#location !== undefined && context.#location.url !== checkpoint) {
-      throw new TidemarkError(
-        'OPTION_INVALID',
-        `getOrCreate was given ${store.url}, and the context it created names another checkpoint, ${context.#location.url}.`,
-      );
+    const owned = typeof checkpoint === 'string';
+    const store = owned ? await openObjectStore(checkpoint, options) : checkpoint;
+    try {
+      const found = await readCheckpoint(store);
+      const context = await create();
+      context.#requireInitialized('getOrCreate(): create() must not start the context; using it');
+      if (context.#location !== undefined && context.#location.url !== checkpoint) {
+        throw new TidemarkError(
+          'OPTION_INVALID',
+          `getOrCreate was given ${store.url}, and the context it created names another checkpoint, ${context.#location.url}.`,
+        );
+      }
+      context.#attached = { store, found, owned };
+      return context;
+    } catch (error) {
+      if (owned) await store.close();
+      throw error;
     }
-    context.#attached = { store, found, owned: typeof checkpoint === 'string' };
-    return context;
   }
 
   /** Where to keep the checkpoint of a new stream. To go on from an existing one use {@link StreamingContext.getOrCreate}. */
@@ -220,6 +229,7 @@ export class StreamingContext {
       this.#driver = driver;
       this.#loop = new BatchLoop(driver, () => this.#cancel.abort());
       if (this.#failedBeforeLoop !== undefined) throw this.#failedBeforeLoop;
+      if (this.#stopBeforeLoop !== undefined) this.#loop.stop(this.#stopBeforeLoop);
       this.#listeners.post((listener) => listener.onStreamingStarted?.(info));
     } catch (error) {
       await this.#end(toError(error));
@@ -236,12 +246,13 @@ export class StreamingContext {
    * What was not processed is safe: the next start goes on with it.
    */
   async stop(options: StopOptions = {}): Promise<void> {
-    const timeoutMs = options.timeout?.milliseconds ?? Math.max(10 * this.#graph.batchIntervalMs, 10_000);
-    if (this.#loop === undefined) {
-      if (this.#status === 'initialized') await this.#end(undefined);
-    } else {
-      this.#loop.stop({ graceful: options.graceful ?? false, timeoutMs });
-    }
+    const request = {
+      graceful: options.graceful ?? false,
+      timeoutMs: options.timeout?.milliseconds ?? Math.max(10 * this.#graph.batchIntervalMs, 10_000),
+    };
+    if (this.#status === 'initialized') await this.#end(undefined);
+    else if (this.#loop !== undefined) this.#loop.stop(request);
+    else if (!this.#stopBeforeLoop || !request.graceful) this.#stopBeforeLoop = request;
     await this.#ended.promise.catch(() => {});
   }
 
@@ -267,15 +278,14 @@ export class StreamingContext {
   async #openCheckpoint(): Promise<void> {
     if (this.#attached === undefined && this.#location !== undefined) {
       const store = await openObjectStore(this.#location.url, this.#location.options);
-      const found = await readCheckpoint(store);
-      if (found !== undefined) {
+      this.#attached = { store, found: undefined, owned: true };
+      if ((await readCheckpoint(store)) !== undefined) {
         throw new TidemarkError(
           'CHECKPOINT_EXISTS',
           `${store.url} already holds a stream. Go on from it with StreamingContext.getOrCreate(url, create), or give ` +
             'checkpoint() another URL for a new stream.',
         );
       }
-      this.#attached = { store, found, owned: true };
     }
     if (this.#attached !== undefined || this.#graph.stateful.length === 0) return;
     const uids = this.#graph.stateful.map(({ uid }) => uid).join(', ');

@@ -1,4 +1,3 @@
-import { invariant } from '../base/errors.ts';
 import { RDD } from '../rdd/rdd.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { TaskContext } from '../rdd/task.ts';
@@ -20,9 +19,11 @@ export class SourceNode<T> extends StreamNode<T> {
     graph.sources.push(this);
   }
 
-  protected override compute(batch: Batch): RDD<T> {
+  protected override compute(batch: Batch): RDD<T> | undefined {
     const plan = batch.plans.get(this.uid);
-    invariant(plan !== undefined, `Batch ${batch.batchId} has no plan for source '${this.uid}'.`);
+    // A source younger than the recorded plan of this batch.
+    if (plan === undefined) return batch.rdds.emptyRDD<T>();
+    if (plan.isAbsent) return undefined;
     return new SourceRDD<T>(batch.rdds, this.source, plan);
   }
 }

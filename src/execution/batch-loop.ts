@@ -1,11 +1,7 @@
 import { TidemarkError, toError } from '../base/errors.ts';
+import { batchTimeAfter } from './batch-times.ts';
 import type { Driver } from './driver.ts';
 import { runMicroBatch } from './micro-batch.ts';
-
-/** Batch times from the next one on that have come already. */
-export function batchesDue(driver: Driver, nextTimeMs: number): number {
-  return Math.max(0, Math.floor((driver.ports.clock.now() - nextTimeMs) / driver.graph.batchIntervalMs) + 1);
-}
 
 /** How a loop was asked to end. */
 export interface StopRequest {
@@ -19,16 +15,20 @@ export interface StopRequest {
  * Runs batch after batch, each when its time has come, in order and one at a time, until it is stopped or fails.
  *
  * Batch times lie on the grid of the stream. Times that have passed, while no driver ran or while a batch took too long,
- * are run one after another without waiting: windows slide through them, as they would have.
+ * are run one after another without waiting: windows slide through them, as they would have. After a long absence only
+ * the newest missed ones are run; the first of them takes all that has arrived.
  */
 export class BatchLoop {
   readonly #driver: Driver;
-  /** Ends waiting; its reason is the error when the loop fails from outside. */
+  /** Aborts as soon as an end is asked for: the next batch time is not waited for. */
   readonly #interrupt = new AbortController();
+  /** Aborts when nothing more may run: a stop without grace, a graceful one out of time, a failure. */
+  readonly #halt = new AbortController();
   readonly #cancelTasks: () => void;
   /** Batches due before it were not waiting for us but for a driver. */
   #readySinceMs = 0;
   #request: StopRequest | undefined;
+  #isOutOfTime = false;
   #failure: Error | undefined;
 
   /** `cancelTasks` makes the tasks of the running batch end with CANCELLED. */
@@ -39,63 +39,61 @@ export class BatchLoop {
 
   /** Asks `run` to end. A second request can only make the end sooner. */
   stop(request: StopRequest): void {
-    if (this.#request === undefined || !request.graceful) this.#request = request;
-    if (!request.graceful) this.#cancelTasks();
-    this.#interrupt.abort();
+    if (!request.graceful) {
+      this.#request = request;
+      this.#haltNow();
+    } else if (this.#request === undefined) {
+      this.#request = request;
+      this.#interrupt.abort();
+      this.#haltAfter(request.timeoutMs);
+    }
   }
 
   /** A failure outside a batch, such as a stolen link. */
   fail(error: Error): void {
     this.#failure ??= error;
-    this.#cancelTasks();
-    this.#interrupt.abort();
+    this.#haltNow();
   }
 
   /** Resolves when stopped; rejects with the first error. */
   async run(): Promise<void> {
+    this.#readySinceMs = this.#driver.ports.clock.now();
     try {
-      for (let timeMs = this.#firstTimeMs(); await this.#isDue(timeMs); timeMs = this.#nextTimeMs()) {
+      let timeMs = this.#nextTimeMs();
+      while (await this.#isDue(timeMs)) {
         await this.#runBatch(timeMs);
+        timeMs = this.#nextTimeMs();
       }
       if (this.#request?.graceful) await this.#finish(this.#request);
     } catch (error) {
-      const stopped = this.#request !== undefined && this.#failure === undefined && isCancelled(error);
-      if (!stopped) throw this.#failure ?? toError(error);
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#request === undefined || !isCancelled(error)) throw toError(error);
+      if (this.#isOutOfTime) throw outOfTime(this.#request, 'its running batch and ', this.#backlog());
+    } finally {
+      this.#halt.abort();
     }
   }
 
   /** Waits for a batch time; false when the loop should end instead. */
   async #isDue(timeMs: number): Promise<boolean> {
-    const { signal } = this.#interrupt;
-    try {
-      await this.#driver.ports.clock.waitUntil(timeMs, signal);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
+    await this.#waitUntil(timeMs, this.#interrupt.signal);
     if (this.#failure !== undefined) throw this.#failure;
     return this.#request === undefined;
   }
 
-  /** Runs the batches that take in what had arrived when the stop was asked for: at least one more. */
+  /** Runs the batches that take in what had arrived when the stop was asked for: at least one more, if time allows. */
   async #finish(request: StopRequest): Promise<void> {
-    const { clock } = this.#driver.ports;
-    const deadlineMs = clock.now() + request.timeoutMs;
+    const { signal } = this.#halt;
     let waiting = this.#backlog();
     do {
       const timeMs = this.#nextTimeMs();
-      await clock.waitUntil(timeMs);
+      await this.#waitUntil(timeMs, signal);
+      if (signal.aborted) break;
       const records = await this.#runBatch(timeMs);
       waiting = Math.min(waiting - records, this.#backlog());
-      if (waiting > 0 && clock.now() > deadlineMs) {
-        throw new TidemarkError(
-          'STOP_TIMEOUT',
-          `The graceful stop left ${waiting} records unprocessed after ${request.timeoutMs} ms. ` +
-            'They are safe at the source and run at the next start; stop with a longer timeout to finish them.',
-          { context: { records: waiting } },
-        );
-      }
-    } while (waiting > 0 && this.#request?.graceful && this.#failure === undefined);
+    } while (waiting > 0 && !signal.aborted);
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#isOutOfTime && waiting > 0) throw outOfTime(request, '', waiting);
   }
 
   /** Resolves with the rows the batch read. */
@@ -103,18 +101,34 @@ export class BatchLoop {
     return runMicroBatch(this.#driver, timeMs, Math.max(timeMs, this.#readySinceMs));
   }
 
-  /** After a long absence only the newest missed batch times are run; the first of them takes all that has arrived. */
-  #firstTimeMs(): number {
-    const { graph, ports, settings, recordedPlan } = this.#driver;
-    this.#readySinceMs = ports.clock.now();
-    const nextMs = this.#nextTimeMs();
-    const passedOver = batchesDue(this.#driver, nextMs) - settings.catchUpBatchesMax;
-    return recordedPlan === undefined && passedOver > 0 ? nextMs + passedOver * graph.batchIntervalMs : nextMs;
+  #nextTimeMs(): number {
+    const { lastBatch, recordedPlan } = this.#driver;
+    return recordedPlan?.batchTimeMs ?? batchTimeAfter(this.#driver, lastBatch.batchTimeMs);
   }
 
-  #nextTimeMs(): number {
-    const { graph, lastBatch, recordedPlan } = this.#driver;
-    return recordedPlan?.batchTimeMs ?? lastBatch.batchTimeMs + graph.batchIntervalMs;
+  async #waitUntil(timeMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#driver.ports.clock.waitUntil(timeMs, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  #haltNow(): void {
+    this.#interrupt.abort();
+    this.#halt.abort();
+    this.#cancelTasks();
+  }
+
+  #haltAfter(ms: number): void {
+    const { clock } = this.#driver.ports;
+    clock.waitUntil(clock.now() + ms, this.#halt.signal).then(
+      () => {
+        this.#isOutOfTime = true;
+        this.#haltNow();
+      },
+      () => {}, // The end came first.
+    );
   }
 
   #backlog(): number {
@@ -124,4 +138,13 @@ export class BatchLoop {
 
 function isCancelled(error: unknown): boolean {
   return error instanceof TidemarkError && error.kind === 'cancelled';
+}
+
+function outOfTime({ timeoutMs }: StopRequest, running: string, records: number): TidemarkError {
+  return new TidemarkError(
+    'STOP_TIMEOUT',
+    `The graceful stop left ${running}${records} records unprocessed after ${timeoutMs} ms. ` +
+      'They are safe at the source and run at the next start; stop with a longer timeout to finish them.',
+    { context: { records } },
+  );
 }

@@ -1,25 +1,32 @@
 import type { PlannedBatch } from '../checkpoint/records.ts';
 import type { SourcePlan } from '../sources/source.ts';
+import { batchTimeAfter } from './batch-times.ts';
 import type { Driver } from './driver.ts';
 
 export interface BatchPlan {
   readonly planned: PlannedBatch;
   readonly sources: ReadonlyMap<string, SourcePlan>;
+  /** By source uid: where the batch after this one starts. */
+  readonly positions: Readonly<Record<string, unknown>>;
   /** True when it is durable already. */
   readonly recorded: boolean;
 }
 
-/** The recorded plan if there is one, else what has arrived by now. A source the recorded plan does not know is planned afresh. */
+/**
+ * The recorded plan if there is one, else what has arrived by now. A source that the program has gained since the plan was
+ * recorded sits this batch out: its effects may have been seen already, and must be the same again.
+ */
 export async function planBatch(driver: Driver, batchId: number, batchTimeMs: number): Promise<BatchPlan> {
   const recorded = driver.recordedPlan;
   const sources = new Map<string, SourcePlan>();
-  let complete = recorded !== undefined;
+  const positions: Record<string, unknown> = {};
   for (const { uid, source } of driver.graph.sources) {
-    const known = recorded?.sources[uid] as SourcePlan | undefined;
-    if (known === undefined) complete = false;
-    sources.set(uid, known ?? (await source.plan()));
+    const plan = recorded === undefined ? await source.plan() : (recorded.sources[uid] as SourcePlan | undefined);
+    if (plan !== undefined) sources.set(uid, plan);
+    positions[uid] = plan === undefined ? source.position() : plan.position;
   }
-  return { planned: { batchId, batchTimeMs, sources: Object.fromEntries(sources) }, sources, recorded: complete };
+  const planned = recorded ?? { batchId, batchTimeMs, sources: Object.fromEntries(sources) };
+  return { planned, sources, positions, recorded: recorded !== undefined };
 }
 
 /**
@@ -29,7 +36,7 @@ export async function planBatch(driver: Driver, batchId: number, batchTimeMs: nu
 export async function planAhead(driver: Driver, batchId: number, timeMs: number): Promise<BatchPlan | undefined> {
   const { graph, log, ports, settings } = driver;
   if (log === undefined || !graph.actsDuringBatch) return undefined;
-  const nextTimeMs = timeMs + graph.batchIntervalMs;
+  const nextTimeMs = batchTimeAfter(driver, timeMs);
   if (!settings.planAhead && ports.clock.now() < nextTimeMs) return undefined;
   driver.recordedPlan = undefined;
   return planBatch(driver, batchId + 1, nextTimeMs);

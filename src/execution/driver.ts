@@ -44,6 +44,8 @@ export interface Driver {
   readonly generation: number;
   /** Stateful nodes that outputs depend on, in order of definition. */
   readonly stateful: readonly StatefulNode<unknown>[];
+  /** Batch times before it are passed over, but for the one of a recorded plan: see `catchUpBatchesMax`. */
+  readonly passedOverUntilMs: number;
   lastBatch: { readonly batchId: number; readonly batchTimeMs: number };
   /** Recorded for the next batch already; replay must use exactly these ranges. */
   recordedPlan: PlannedBatch | undefined;

@@ -51,7 +51,7 @@ export async function runMicroBatch(driver: Driver, timeMs: number, submissionTi
       const committed = await log.commitBatch({
         batchId: batch.batchId,
         batchTimeMs: timeMs,
-        positions: Object.fromEntries([...plan.sources].map(([uid, { position }]) => [uid, position])),
+        positions: plan.positions,
         deltas,
         handles: effects.handles,
         receipts: driver.receipts,

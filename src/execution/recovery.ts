@@ -10,7 +10,7 @@ import type { ListenerBus, RecoveryInfo } from '../observe/streaming-listener.ts
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { SourcePlan } from '../sources/source.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { batchesDue } from './batch-loop.ts';
+import { batchesDue } from './batch-times.ts';
 import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
 import { describeGraph, type GraphDescription, requireCompatible } from './graph-description.ts';
 import { sealState } from './micro-batch.ts';
@@ -65,6 +65,10 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   await ports.crash('recovery:state-restored');
 
   const zeroTimeMs = log?.status.zeroTimeMs ?? zeroTime(request);
+  const lastBatch = status?.lastBatch ?? { batchId: 0, batchTimeMs: zeroTimeMs };
+  const nextTimeMs = status?.plan?.batchTimeMs ?? lastBatch.batchTimeMs + graph.batchIntervalMs;
+  const due = batchesDue(ports.clock, nextTimeMs, graph.batchIntervalMs);
+  const passedOver = Math.max(0, due - settings.catchUpBatchesMax);
   const driver: Driver = {
     graph,
     settings,
@@ -76,7 +80,8 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     zeroTimeMs,
     generation: status?.generation ?? 0,
     stateful,
-    lastBatch: status?.lastBatch ?? { batchId: 0, batchTimeMs: zeroTimeMs },
+    passedOverUntilMs: nextTimeMs + passedOver * graph.batchIntervalMs,
+    lastBatch,
     recordedPlan: status?.plan,
     replayedBatchId: status?.plan?.batchId,
     receipts: [],
@@ -90,7 +95,6 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   if (status?.lastBatch === undefined) await commitStart(driver);
   await ports.crash('recovery:sources-started');
 
-  const nextTimeMs = driver.recordedPlan?.batchTimeMs ?? driver.lastBatch.batchTimeMs + graph.batchIntervalMs;
   return {
     driver,
     info: {
@@ -102,10 +106,9 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
       stateBytes,
       recordsRead: recovered?.recordsRead ?? 0,
       republished: status?.unpublished.length ?? 0,
-      batchesToCatchUp: Math.max(
-        driver.recordedPlan === undefined ? 0 : 1,
-        Math.min(batchesDue(driver, nextTimeMs), settings.catchUpBatchesMax),
-      ),
+      // The batch of a recorded plan runs in any case: before its time has come, and when others are passed over.
+      batchesToCatchUp:
+        status?.plan === undefined ? due - passedOver : Math.max(1, due - passedOver + (passedOver > 0 ? 1 : 0)),
       tookMs: ports.clock.now() - startedMs,
     },
   };

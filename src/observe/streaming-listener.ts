@@ -49,7 +49,7 @@ export interface StreamingListener {
   onStreamingStopped?(error: Error | undefined): void;
 }
 
-type Call = (listener: StreamingListener) => void;
+type Call = (listener: StreamingListener) => unknown;
 
 /** Hands events to the listeners, in order of registration. */
 export class ListenerBus {
@@ -72,7 +72,9 @@ export class ListenerBus {
   post(call: Call): void {
     for (const listener of this.#listeners) {
       try {
-        call(listener);
+        const result = call(listener);
+        // An async listener: nobody waits for it, and its rejection must not end the process.
+        if (result instanceof Promise) result.catch(this.#report);
       } catch (error) {
         this.#report(error);
       }
