@@ -14,6 +14,7 @@ export class HubSession {
   readonly #warn: (warning: EventHubWarning) => void;
   #current: Promise<HubConnection> | undefined;
   #createdOn: number | undefined;
+  #verifying: Promise<void> | undefined;
   readonly #closing = new AbortController();
 
   constructor(
@@ -55,19 +56,32 @@ export class HubSession {
     await connection?.close();
   }
 
+  /** Checks that the hub is still the one, for all who ask at the same time at once. @throws as `connection` */
+  verify(): Promise<void> {
+    this.#verifying ??= this.connection()
+      .then((connection) => this.#verifyBy(connection))
+      .finally(() => {
+        this.#verifying = undefined;
+      });
+    return this.#verifying;
+  }
+
   async #openVerified(): Promise<HubConnection> {
     const connection = await this.#open(this.#closing.signal);
     try {
-      if (this.#createdOn !== undefined) {
-        const { createdOn } = await connection.hubProperties();
-        if (createdOn !== this.#createdOn) {
-          throw recreated(this.#place.hub, 'after a reconnect it has another time of creation');
-        }
-      }
+      await this.#verifyBy(connection);
       return connection;
     } catch (error) {
       await connection.close();
       throw error;
+    }
+  }
+
+  async #verifyBy(connection: HubConnection): Promise<void> {
+    if (this.#createdOn === undefined) return;
+    const { createdOn } = await connection.hubProperties();
+    if (createdOn !== this.#createdOn) {
+      throw recreated(this.#place.hub, 'after an interruption it has another time of creation');
     }
   }
 

@@ -64,6 +64,7 @@ export class PartitionLink {
   readonly #firstAttach = Promise.withResolvers<void>();
   #attachment: Attachment | undefined;
   #wasAttached = false;
+  #wasDetached = false;
   #suspectedGap: number | undefined;
   #running: Promise<void> = Promise.resolve();
 
@@ -125,6 +126,9 @@ export class PartitionLink {
     this.#attachment = attachment;
     try {
       const connection = await session.connection();
+      // A hub that is deleted detaches its links; the one that takes its name may have events enough to look the same.
+      if (this.#wasDetached) await session.verify();
+      this.#wasDetached = false;
       attachment.link = await connection.openReceiver({
         partitionId: place.partitionId,
         consumerGroup: settings.consumerGroup,
@@ -226,6 +230,7 @@ export class PartitionLink {
   async #recover(error: Error): Promise<void> {
     if (!(error instanceof HubFailure)) throw error;
     const { clock, place, warn } = this.#surroundings;
+    this.#wasDetached = this.#wasAttached;
     // Says more than the refusal, if it is so.
     if (error.kind === 'position_invalid') await this.#partitionIfStillAt(this.#owner.next);
     const worthwhile = isWorthRetrying(error.kind, this.#wasAttached); // L2

@@ -131,10 +131,14 @@ describe('a hub that was created anew', () => {
   });
   afterEach(() => emulator.stop());
 
-  it('stops a running stream, even when it has as many events as before', async () => {
-    await using started = await startSource(emulator);
+  it.each<[string, () => void]>([
+    ['its links are detached', () => {}],
+    ['the connection is lost', () => emulator.faults.dropConnections()],
+  ])('stops a running stream when %s, even if it has more events than the old one by then', async (_, interrupt) => {
+    await using started = await startSource(emulator, { retry: { firstDelayMs: 1_000 } });
     await drain(started.source, 20);
     emulator.faults.recreateHub(hubName);
+    interrupt();
     await send(emulator, '0', 50);
     const error = (await started.failed) as TidemarkError;
     expect(error.code).toBe('SOURCE_RECREATED');
