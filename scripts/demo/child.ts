@@ -31,6 +31,7 @@ export class Child<M extends { readonly type: string }> {
   readonly ended: Promise<ChildEnd>;
   readonly #process: ReturnType<typeof fork>;
   readonly #waiting = new Map<string, ((message: M) => void)[]>();
+  readonly #received = new Set<string>();
 
   constructor(options: ChildOptions<M>) {
     this.name = options.name;
@@ -46,6 +47,7 @@ export class Child<M extends { readonly type: string }> {
     }
     this.#process.on('message', (message) => {
       const known = message as M;
+      this.#received.add(known.type);
       options.onMessage(known);
       for (const resolve of this.#waiting.get(known.type) ?? []) resolve(known);
       this.#waiting.delete(known.type);
@@ -60,12 +62,14 @@ export class Child<M extends { readonly type: string }> {
     });
   }
 
-  /** The next message of this type. @throws TidemarkError INTERNAL when the process ends, or takes longer than `timeoutMs` */
+  /** The next message of this type; one that came before the call doesn't count. @throws TidemarkError INTERNAL when the process ends, or takes longer than `timeoutMs` */
   async next<T extends M['type']>(type: T, timeoutMs: number): Promise<Extract<M, { type: T }>> {
     let timer: NodeJS.Timeout | undefined;
     try {
       return await new Promise<Extract<M, { type: T }>>((resolve, reject) => {
-        const fail = (what: string): void => reject(new TidemarkError('INTERNAL', `The ${this.name} ${what}.`));
+        const earlier = this.#received.has(type) ? `, though it had sent one before this was waited for` : '';
+        const fail = (what: string): void =>
+          reject(new TidemarkError('INTERNAL', `The ${this.name} ${what}${earlier}.`));
         const resolvers = this.#waiting.get(type) ?? [];
         resolvers.push((message) => resolve(message as Extract<M, { type: T }>));
         this.#waiting.set(type, resolvers);
