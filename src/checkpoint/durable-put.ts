@@ -55,6 +55,7 @@ export function getUntilKnown(store: ObjectStore, settings: CheckpointSettings, 
   return withBackoff(settings, 'through refusals', () => store.get(name));
 }
 
+// Bounded by time, not by a number of attempts: within it the outcome is worth any wait.
 async function withBackoff<R extends { readonly status: string }>(
   settings: CheckpointSettings,
   patience: 'through refusals' | 'fail on refusal',

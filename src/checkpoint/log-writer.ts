@@ -16,11 +16,6 @@ export interface LogTail {
   readonly serverTimeMs: number;
 }
 
-export interface Appended {
-  readonly record: LogRecord;
-  readonly bytes: number;
-}
-
 /**
  * Appends records behind one's own fence: one conditional write each.
  *
