@@ -219,6 +219,7 @@ export class StreamingContext {
           clock: this.#clock,
           crash: this.#options.environment?.crashHook ?? (() => {}),
           print: this.#options.environment?.print ?? ((text) => console.log(text)),
+          warn: this.#options.environment?.warn ?? ((text) => console.error(text)),
         },
         random: this.#random,
         rdds: this.#rddContext(),

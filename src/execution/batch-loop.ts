@@ -84,6 +84,7 @@ export class BatchLoop {
   /** Runs the batches that take in what had arrived when the stop was asked for: at least one more, if time allows. */
   async #finish(request: StopRequest): Promise<void> {
     const { signal } = this.#halt;
+    await this.#drainSources(signal);
     let waiting = this.#backlog();
     do {
       const timeMs = this.#nextTimeMs();
@@ -94,6 +95,18 @@ export class BatchLoop {
     } while (waiting > 0 && !signal.aborted);
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#isOutOfTime && waiting > 0) throw outOfTime(request, '', waiting);
+  }
+
+  /** Receivers stop taking in data; what they hold becomes plannable. Left when no time is left. */
+  async #drainSources(signal: AbortSignal): Promise<void> {
+    const aborted = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      if (signal.aborted) resolve();
+    });
+    const drained = Promise.all(this.#driver.graph.sources.map(({ source }) => source.drain?.()));
+    await Promise.race([drained, aborted]);
+    // Left behind, it must not end the process.
+    drained.catch(() => {});
   }
 
   /** Resolves with the rows the batch read. */

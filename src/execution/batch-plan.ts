@@ -21,7 +21,8 @@ export async function planBatch(driver: Driver, batchId: number, batchTimeMs: nu
   const sources = new Map<string, SourcePlan>();
   const positions: Record<string, unknown> = {};
   for (const { uid, source } of driver.graph.sources) {
-    const plan = recorded === undefined ? await source.plan() : (recorded.sources[uid] as SourcePlan | undefined);
+    const plan =
+      recorded === undefined ? await source.plan(batchTimeMs) : (recorded.sources[uid] as SourcePlan | undefined);
     if (plan !== undefined) sources.set(uid, plan);
     positions[uid] = plan === undefined ? source.position() : plan.position;
   }

@@ -25,6 +25,8 @@ export interface EnginePorts {
   readonly crash: CrashHook;
   /** Where `print()` goes. */
   readonly print: (text: string) => void;
+  /** Where warnings go: what the engine goes on from, and a person should know. */
+  readonly warn: (text: string) => void;
 }
 
 /**

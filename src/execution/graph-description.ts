@@ -65,6 +65,21 @@ export function requireCompatible(
   );
 }
 
+/** @throws CHECKPOINT_INCOMPATIBLE when the stream has inputs whose records exist only in the process that made them. */
+export function requireRecoverable(graph: DStreamGraph, stored: GraphDescription, url: string): void {
+  const lost = graph.sources.filter(
+    ({ uid, source }) => source.isRecoverable === false && stored.sources.some((other) => other.uid === uid),
+  );
+  if (lost.length === 0) return;
+  const names = lost.map(({ uid, source }) => `${source.kind} '${uid}'`).join(', ');
+  throw new TidemarkError(
+    'CHECKPOINT_INCOMPATIBLE',
+    `The stream of ${url} cannot be gone on from: ${names} doesn't support checkpointing, its records were lost with the ` +
+      'process that held them. Use another input for a program that must survive, or start a new stream at another URL.',
+    { context: { uids: lost.map(({ uid }) => uid) } },
+  );
+}
+
 function intervalMismatch(stored: GraphDescription, running: GraphDescription): Mismatch[] {
   if (stored.batchIntervalMs === running.batchIntervalMs) return [];
   return [

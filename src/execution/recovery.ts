@@ -6,13 +6,14 @@ import type { StreamStatus } from '../checkpoint/records.ts';
 import type { StreamCheckpoint } from '../checkpoint/stream-checkpoint.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import type { StatefulNode } from '../dstream/stateful-node.ts';
-import type { ListenerBus, RecoveryInfo } from '../observe/streaming-listener.ts';
+import type { ListenerBus, RecoveryInfo, StreamingListener } from '../observe/streaming-listener.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
-import type { SourcePlan } from '../sources/source.ts';
+import type { ReceiverEvent, ReceiverInfo, SourcePlan } from '../sources/source.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { StoreView } from '../storage/store-view.ts';
 import { batchesDue } from './batch-times.ts';
 import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
-import { describeGraph, type GraphDescription, requireCompatible } from './graph-description.ts';
+import { describeGraph, type GraphDescription, requireCompatible, requireRecoverable } from './graph-description.ts';
 import { sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
 
@@ -91,7 +92,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   await sweepSinks(driver);
   await ports.crash('recovery:republished');
 
-  await startSources(driver, status, request.fail);
+  await startSources(driver, status, request);
   if (status?.lastBatch === undefined) await commitStart(driver);
   await ports.crash('recovery:sources-started');
 
@@ -131,6 +132,7 @@ async function fence(request: StartRequest, stateful: readonly StatefulNode<unkn
     { ...checkpoint.options, clock: ports.clock, random, crashHook: ports.crash },
     (status) => {
       if (status.graph === undefined) return;
+      requireRecoverable(graph, status.graph as GraphDescription, checkpoint.store.url);
       requireCompatible(status.graph as GraphDescription, description, status.unpublished, request.droppedState);
     },
   );
@@ -167,17 +169,43 @@ async function sweepSinks(driver: Driver): Promise<void> {
 async function startSources(
   driver: Driver,
   status: StreamStatus | undefined,
-  fail: (error: Error) => void,
+  { fail, random }: StartRequest,
 ): Promise<void> {
-  const { clock } = driver.ports;
+  const { clock, warn } = driver.ports;
+  const { batchIntervalMs } = driver.graph;
   const epoch = driver.log?.epoch ?? 1;
   await Promise.all(
-    driver.graph.sources.map(async ({ uid, source }) => {
-      await source.start({ position: status?.positions[uid], epoch, clock, fail });
+    driver.graph.sources.map(async ({ uid, source }, streamId) => {
+      await source.start({
+        position: status?.positions[uid],
+        epoch,
+        clock,
+        random,
+        streamId,
+        batchIntervalMs,
+        store: driver.store && new StoreView(driver.store, `source/${uid}`),
+        warn,
+        onReceiver: (event, info) => driver.listeners.post((listener) => receiverCallback(listener, event)?.(info)),
+        fail,
+      });
       const recorded = status?.plan?.sources[uid];
       if (recorded !== undefined) source.adopt(recorded as SourcePlan);
     }),
   );
+}
+
+function receiverCallback(
+  listener: StreamingListener,
+  event: ReceiverEvent,
+): ((info: ReceiverInfo) => unknown) | undefined {
+  switch (event) {
+    case 'started':
+      return listener.onReceiverStarted?.bind(listener);
+    case 'error':
+      return listener.onReceiverError?.bind(listener);
+    case 'stopped':
+      return listener.onReceiverStopped?.bind(listener);
+  }
 }
 
 async function commitStart(driver: Driver): Promise<void> {

@@ -42,9 +42,25 @@ export interface RecoveryInfo {
   readonly tookMs: number;
 }
 
+/** A receiver of an input stream. Source: Spark's `ReceiverInfo`, without the place: receivers run in the driver. */
+export interface ReceiverInfo {
+  readonly streamId: number;
+  /** Such as `SocketReceiver-0`. */
+  readonly name: string;
+  readonly active: boolean;
+  readonly lastErrorMessage: string;
+  /** Text of the error itself. */
+  readonly lastError: string;
+  /** -1: never. */
+  readonly lastErrorTimeMs: number;
+}
+
 /** Receives what happened, afterwards. A listener that throws is reported and cannot hurt a batch. */
 export interface StreamingListener {
   onStreamingStarted?(info: RecoveryInfo): void;
+  onReceiverStarted?(info: ReceiverInfo): void;
+  onReceiverError?(info: ReceiverInfo): void;
+  onReceiverStopped?(info: ReceiverInfo): void;
   onBatchCompleted?(info: BatchInfo): void;
   onStreamingStopped?(error: Error | undefined): void;
 }

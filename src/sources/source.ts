@@ -1,4 +1,6 @@
 import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
 
 /**
  * A replayable input, as the driver sees it. The engine fixes a plan per batch, records it, and reads exactly that plan,
@@ -13,6 +15,8 @@ export interface Source<T> {
   readonly kind: string;
   /** What this input is bound to (hub, consumer group), plain data without secrets: a restart with other values is refused. */
   readonly identity: Readonly<Record<string, string>>;
+  /** False: a checkpoint that holds this input cannot be gone on from, and is refused before anything is written. Default true. */
+  readonly isRecoverable?: boolean | undefined;
 
   /** Connects. @throws TidemarkError when it cannot work at all: wrong name, wrong credentials, position gone. */
   start(start: SourceStart): Promise<void>;
@@ -21,8 +25,11 @@ export interface Source<T> {
    * makes it durable before the first batch, so that 'latest' means the moment the stream was first started.
    */
   position(): unknown;
-  /** What has arrived by now and is not planned yet, within the limits the source was configured with. Moves the planning position. */
-  plan(): Promise<SourcePlan>;
+  /**
+   * What has arrived by now and is not planned yet, within the limits the source was configured with. Moves the planning
+   * position. `batchTimeMs` is the time of the batch it is for: it may have passed long ago, or (planning ahead) lie in the future.
+   */
+  plan(batchTimeMs: number): Promise<SourcePlan>;
   /**
    * The engine will run this recorded plan instead of a fresh one: the next `plan` goes on after it. Its first range
    * begins at the position given to `start`.
@@ -37,8 +44,19 @@ export interface Source<T> {
   committed(plan: SourcePlan): void;
   /** Records known to be available and not planned yet. Used for a graceful stop and for the lag in the status line. */
   backlog(): number;
+  /**
+   * A graceful stop has begun: take in nothing new, and make what was taken in available to `plan`. Sources that leave
+   * their records where they are don't need it.
+   */
+  drain?(): Promise<void>;
   /** Idempotent; rejects pending reads with CANCELLED. */
   stop(): Promise<void>;
+}
+
+/** A source whose intake can be slowed down while it runs. */
+export interface RateControlled {
+  /** Records per second; a rate of 0 or less changes nothing. */
+  setRate(recordsPerSecond: number): void;
 }
 
 export interface SourceStart {
@@ -47,8 +65,33 @@ export interface SourceStart {
   /** Driver epoch, at least 1, higher for every newer driver of the stream: the fence at sources that know one (owner level). */
   readonly epoch: number;
   readonly clock: Clock;
+  readonly random: Random;
+  /** Number of the input in the program, from 0 in order of definition. */
+  readonly streamId: number;
+  readonly batchIntervalMs: number;
+  /** The part of the checkpoint store that belongs to this source alone; undefined without a checkpoint. */
+  readonly store: ObjectStore | undefined;
+  /** Tells a person about something the source goes on from by itself. */
+  readonly warn: (text: string) => void;
+  /** Tells the listeners about a receiver. */
+  readonly onReceiver: (event: ReceiverEvent, info: ReceiverInfo) => void;
   /** A failure outside any call (stolen link, hub deleted): the driver stops with it. Called at most once. */
   readonly fail: (error: Error) => void;
+}
+
+export type ReceiverEvent = 'started' | 'error' | 'stopped';
+
+/** Source: Spark's `ReceiverInfo`, without the place: receivers run in the driver. */
+export interface ReceiverInfo {
+  readonly streamId: number;
+  /** Such as `SocketReceiver-0`. */
+  readonly name: string;
+  readonly active: boolean;
+  readonly lastErrorMessage: string;
+  /** Text of the error itself. */
+  readonly lastError: string;
+  /** -1: never. */
+  readonly lastErrorTimeMs: number;
 }
 
 export interface SourcePlan {
@@ -58,4 +101,6 @@ export interface SourcePlan {
   readonly position: unknown;
   /** Rows in this plan. */
   readonly records: number;
+  /** There is no data set at all for this batch, which is not the same as an empty one. `partitions` is then empty. */
+  readonly isAbsent?: boolean | undefined;
 }

@@ -194,7 +194,8 @@ export class AzureBlobStore implements ObjectStore {
     do {
       const page = await this.#listPage(from, startFrom, continuationToken);
       continuationToken = page.continuationToken;
-      for (const { name, sizeBytes } of page.objects) {
+      for (const object of page.objects) {
+        const { name } = object;
         if (name <= last) {
           throw new TidemarkError(
             'INTERNAL',
@@ -204,7 +205,7 @@ export class AzureBlobStore implements ObjectStore {
         }
         last = name;
         if (afterName !== undefined && name <= afterName) continue;
-        yield { name: name.slice(this.#root.length), sizeBytes };
+        yield { ...object, name: name.slice(this.#root.length) };
       }
     } while (continuationToken);
   }
@@ -309,7 +310,9 @@ export class AzureBlobStore implements ObjectStore {
         this.#observe(page.date?.getTime());
         const objects: ObjectInfo[] = [];
         for (const { name, properties, metadata } of page.segment.blobItems) {
-          if (!isFolder(metadata)) objects.push({ name, sizeBytes: properties.contentLength ?? 0 });
+          if (isFolder(metadata)) continue;
+          const { contentLength = 0, lastModified } = properties;
+          objects.push({ name, sizeBytes: contentLength, modifiedMs: lastModified.getTime() });
         }
         // The service sorts by bytes of UTF-8, the port by UTF-16: within a page that is put right here.
         objects.sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -252,17 +252,19 @@ export class FileStore implements ObjectStore {
       while (i < names.length && files.length < statsUnderWayMax && !names[i]!.endsWith('/')) files.push(names[i++]!);
       const found = await Promise.all(files.map((name) => stat(join(this.#root, name)).catch(() => undefined)));
       for (const [index, name] of files.entries()) {
-        const sizeBytes = found[index]?.size;
-        if (sizeBytes !== undefined) yield { name, sizeBytes };
+        const file = found[index];
+        if (file !== undefined) yield { name, sizeBytes: file.size, modifiedMs: Math.floor(file.mtimeMs) };
       }
     }
   }
 
   async *#describe(name: string): AsyncIterable<ObjectInfo> {
-    const sizeBytes = await this.#withCurrent(name, async ({ file }) => {
-      return file && (await file.handle.stat()).size - file.headerBytes;
+    const info = await this.#withCurrent(name, async ({ file }) => {
+      if (file === undefined) return undefined;
+      const { size, mtimeMs } = await file.handle.stat();
+      return { name, sizeBytes: size - file.headerBytes, modifiedMs: Math.floor(mtimeMs) };
     });
-    if (sizeBytes !== undefined) yield { name, sizeBytes };
+    if (info !== undefined) yield info;
   }
 
   async #withCurrent<T>(name: string, use: (current: CurrentFile) => Promise<T>): Promise<T> {

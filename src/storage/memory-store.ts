@@ -17,6 +17,7 @@ interface StoredObject {
   readonly bytes: Uint8Array;
   readonly etag: string;
   readonly commitId: string;
+  readonly modifiedMs: number;
 }
 
 /** The objects behind one `memory:` name. Several stores may be open on it, as several processes on one container. */
@@ -30,11 +31,11 @@ class MemorySpace {
     return this.#objects.get(name);
   }
 
-  set(name: string, bytes: Uint8Array, commitId: string): StoredObject {
+  set(name: string, bytes: Uint8Array, commitId: string, modifiedMs: number): StoredObject {
     if (!this.#objects.has(name)) this.#names = undefined;
     this.#lastEtag += 1;
     // Not slice(): that of a Buffer shares its memory.
-    const stored = { bytes: new Uint8Array(bytes), etag: String(this.#lastEtag), commitId };
+    const stored = { bytes: new Uint8Array(bytes), etag: String(this.#lastEtag), commitId, modifiedMs };
     this.#objects.set(name, stored);
     return stored;
   }
@@ -133,7 +134,7 @@ export class MemoryStore implements ObjectStore {
       if (current?.commitId !== commitId) return { status: 'lost', serverTimeMs };
       return { status: 'done', etag: current.etag, serverTimeMs, recognised: true };
     }
-    const stored = this.#space.set(this.#root + name, bytes, commitId);
+    const stored = this.#space.set(this.#root + name, bytes, commitId, serverTimeMs);
     return { status: 'done', etag: stored.etag, serverTimeMs, recognised: false };
   }
 
@@ -149,7 +150,9 @@ export class MemoryStore implements ObjectStore {
       const name = names[i]!;
       if (!name.startsWith(from)) return;
       const stored = this.#space.get(name);
-      if (stored !== undefined) yield { name: name.slice(this.#root.length), sizeBytes: stored.bytes.length };
+      if (stored === undefined) continue;
+      const { bytes, modifiedMs } = stored;
+      yield { name: name.slice(this.#root.length), sizeBytes: bytes.length, modifiedMs };
     }
   }
 

@@ -47,6 +47,8 @@ export interface ByteRange {
 export interface ObjectInfo {
   readonly name: string;
   readonly sizeBytes: number;
+  /** When it was last written, by the store's clock (whole seconds on Blob). */
+  readonly modifiedMs: number;
 }
 
 export type GetOutcome =

@@ -153,7 +153,7 @@ export function objectStoreSuite(create: () => Promise<ObjectStoreFixture>): voi
       await expectDone(store.putIfAbsent('a', text('1'), id(2)));
       await expectDone(store.putIfAbsent('c', text('1'), id(3)));
       await expectDone(store.compareAndSwap('b', text('four'), first.etag, id(4)));
-      expect(await collect(store.list(''))).toEqual([
+      expect(await collect(store.list(''))).toMatchObject([
         { name: 'a', sizeBytes: 1 },
         { name: 'b', sizeBytes: 4 },
         { name: 'c', sizeBytes: 1 },
@@ -227,8 +227,21 @@ export function objectStoreSuite(create: () => Promise<ObjectStoreFixture>): voi
       await expectDone(store.putIfAbsent('logs', text('x'), id(count)));
       const requests = store.operations.snapshot().list.requests;
       const listed = await collect(store.list('log/'));
-      expect(listed).toEqual(names.map((name, i) => ({ name, sizeBytes: i % 3 })));
+      expect(listed).toMatchObject(names.map((name, i) => ({ name, sizeBytes: i % 3 })));
       expect(store.operations.snapshot().list.requests - requests).toBe(fixture.pages ? 3 : 1);
+    });
+
+    it('tells when an object was last written, by its own clock', async () => {
+      const before = await expectDone(store.putIfAbsent('before', text('x'), id(1)));
+      const first = await expectDone(store.putIfAbsent('a', text('1'), id(2)));
+      const swapped = await expectDone(store.compareAndSwap('a', text('22'), first.etag, id(3)));
+      for (const { modifiedMs } of await collect(store.list(''))) {
+        // Blob storage knows whole seconds.
+        expect(modifiedMs).toBeGreaterThanOrEqual(before.serverTimeMs - 1000);
+        expect(modifiedMs).toBeLessThanOrEqual(swapped.serverTimeMs + 1000);
+      }
+      const [a, other] = await collect(store.list(''));
+      expect(a!.modifiedMs).toBeGreaterThanOrEqual(other!.modifiedMs);
     });
 
     it('starts after a name, whether that exists or not', async () => {

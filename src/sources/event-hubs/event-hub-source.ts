@@ -27,9 +27,14 @@ import { HubSession } from './hub-session.ts';
 import { PartitionFeed } from './partition-feed.ts';
 
 export interface EventHubSource extends Source<EventHubEvent> {
+  start(start: EventHubStart): Promise<void>;
+  plan(): Promise<SourcePlan>;
   /** By partition, in order of partition id. */
   statistics(): readonly PartitionStatistics[];
 }
+
+/** What this source needs of a start. */
+export type EventHubStart = Pick<SourceStart, 'position' | 'epoch' | 'clock' | 'fail'>;
 
 export interface PartitionStatistics {
   readonly partitionId: string;
@@ -106,7 +111,7 @@ class DirectEventHubSource implements EventHubSource {
     this.identity = { eventHub: address.hub.toLowerCase(), consumerGroup: consumerGroup.toLowerCase() };
   }
 
-  async start(start: SourceStart): Promise<void> {
+  async start(start: EventHubStart): Promise<void> {
     if (this.#status !== 'new') throw new TidemarkError('STATUS_INVALID', 'This Event Hubs source was started before.');
     invariant(
       Number.isSafeInteger(start.epoch) && start.epoch >= 1,

@@ -40,7 +40,7 @@ describe('FileStore', () => {
       const temporary = join(folder, '.tidemark-store', 'temporary');
       expect(await readdir(temporary)).toEqual([]);
       await writeFile(join(temporary, 'half-written'), 'x');
-      expect(await collect(store.list(''))).toEqual([{ name: 'a', sizeBytes: 1 }]);
+      expect(await collect(store.list(''))).toMatchObject([{ name: 'a', sizeBytes: 1 }]);
       await expect(store.get('.tidemark-store/temporary/half-written')).rejects.toMatchObject({
         code: 'OPTION_INVALID',
       });
