@@ -6,7 +6,7 @@ import { readValue, writeValue } from '../base/value-codec.ts';
 /**
  * Bytes of state changes. One extent is
  *
- *     extent := u8 hasMeta [value meta] group*
+ *     extent := u8 flags [value meta] group*      flags: 1 has a meta value, 2 what came before is void
  *     group  := varint pane, u8 dropped, varint entryCount, entry*
  *     entry  := key, u8 flags, [f64 timeMs], [value]
  *

@@ -6,7 +6,7 @@ import { Fingerprint } from './fingerprint.ts';
 import { type StateEntry, type StateGroup, writeEntry, writeGroupHead, writeRemoval } from './state-codec.ts';
 import { TimeoutIndex } from './timeout-index.ts';
 
-/** One key and its value. Cells are handed out to be read; `value` must not be changed in place (P1). */
+/** One key and its value. Cells are handed out to be read; neither must be changed in place or passed on (P1). */
 export interface Cell {
   readonly key: unknown;
   readonly value: unknown;
@@ -38,8 +38,8 @@ type Overlay = Map<KeyIdentity, StoredCell | undefined>;
  * `merge`, once the record is known to be ours, or `discard`.
  *
  * Invariants
- *   P1. A committed cell changes only in `merge`. `seal` stores private copies, so neither the user's functions nor
- *       rows that were passed on can reach into committed state.
+ *   P1. A committed cell changes only in `merge`. `seal` stores private copies of keys and values, so neither the user's
+ *       functions nor rows that were passed on can reach into committed state.
  *   P2. The order of keys in a pane is the order of their first arrival, and survives a restore: replayed batches
  *       emit rows in the same order.
  */
@@ -150,7 +150,9 @@ export class StatePartition {
         if (cell === undefined) continue;
         cell.hash = writeEntry(writer, pane, cell.key, cell.value, cell.timeMs);
         cell.batchId = batchId;
-        cell.value = copyPlain(cell.value); // P1
+        // P1. The key of a cell that is committed already stays.
+        if (before === undefined) cell.key = copyPlain(cell.key);
+        cell.value = copyPlain(cell.value);
         fingerprint.add(cell.hash);
       }
     }

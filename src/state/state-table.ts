@@ -35,6 +35,9 @@ export class StateTable {
   readonly uid: string;
   readonly #options: StateTableOptions;
   readonly #partitions: StatePartition[] = [];
+  /** What the log holds under this uid from before, of an operator that was dropped or removed, is not ours. */
+  #startsAnew = true;
+  #startedSinceManifest = false;
   #meta: unknown;
   #nextMeta: unknown;
   #metaChanged = false;
@@ -73,9 +76,9 @@ export class StateTable {
   /** Encodes what the running batch changed; empty bytes when nothing did. @throws VALUE_UNSUPPORTED, KEY_UNSUPPORTED */
   seal(batchId: number): SealedChange {
     const writer = new ByteWriter();
-    this.#writeMeta(writer, this.#metaChanged, this.#nextMeta);
+    writeHead(writer, this.#startsAnew, this.#metaChanged, this.#nextMeta);
     const fingerprint = new Fingerprint();
-    let unchanged = !this.#metaChanged;
+    let unchanged = !this.#metaChanged && !this.#startsAnew;
     for (const partition of this.#partitions) {
       const bytes = partition.seal(batchId);
       writer.raw(bytes);
@@ -88,6 +91,8 @@ export class StateTable {
   /** The sealed batch is committed. `timeoutThresholdMs`: keys last touched before it have been dealt with. */
   merge(timeoutThresholdMs = Number.NEGATIVE_INFINITY): void {
     for (const partition of this.#partitions) partition.merge(timeoutThresholdMs);
+    if (this.#startsAnew) this.#startedSinceManifest = true;
+    this.#startsAnew = false;
     if (!this.#metaChanged) return;
     this.#meta = this.#nextMeta;
     this.#metaChanged = false;
@@ -105,7 +110,10 @@ export class StateTable {
   restore(bytes: Uint8Array, sinceManifest: boolean): void {
     if (bytes.length === 0) return;
     const reader = new ByteReader(bytes);
-    if (reader.u8() === 1) {
+    const flags = reader.u8();
+    if (flags & flagAnew) this.#forgetAll(sinceManifest);
+    this.#startsAnew = false;
+    if (flags & flagMeta) {
       this.#meta = readValue(reader);
       if (sinceManifest) this.#metaSinceManifest = true;
     }
@@ -140,10 +148,11 @@ export class StateTable {
   /** Committed state, whole (`base`) or changed since the last manifest (`delta`), as one extent. */
   encodeForManifest(kind: 'base' | 'delta'): Uint8Array {
     const writer = new ByteWriter();
-    const meta = this.#meta;
-    this.#writeMeta(writer, kind === 'base' ? meta !== undefined : this.#metaSinceManifest, meta);
+    const isBase = kind === 'base';
+    const hasMeta = isBase ? this.#meta !== undefined : this.#metaSinceManifest;
+    writeHead(writer, !isBase && this.#startedSinceManifest, hasMeta, this.#meta);
     for (const partition of this.#partitions) {
-      partition.encode(writer, kind === 'base' ? undefined : this.#manifestBatchId);
+      partition.encode(writer, isBase ? undefined : this.#manifestBatchId);
     }
     return writer.finish();
   }
@@ -152,6 +161,7 @@ export class StateTable {
   manifestWritten(batchId: number): void {
     this.#manifestBatchId = batchId;
     this.#metaSinceManifest = false;
+    this.#startedSinceManifest = false;
     for (const partition of this.#partitions) partition.manifestWritten();
   }
 
@@ -166,8 +176,21 @@ export class StateTable {
     return this.#options.partitionOf?.(key) ?? hashKey(key) % this.#options.numPartitions;
   }
 
-  #writeMeta(writer: ByteWriter, present: boolean, meta: unknown): void {
-    writer.u8(present ? 1 : 0);
-    if (present) writeValue(writer, meta);
+  #forgetAll(sinceManifest: boolean): void {
+    const count = this.#partitions.length;
+    this.#partitions.length = 0;
+    if (count > 0) this.partition(count - 1);
+    this.#meta = undefined;
+    this.#metaSinceManifest = false;
+    this.#startedSinceManifest = sinceManifest;
   }
+}
+
+const flagMeta = 1;
+/** Everything before this extent belongs to another operator that had the same uid. */
+const flagAnew = 2;
+
+function writeHead(writer: ByteWriter, startsAnew: boolean, hasMeta: boolean, meta: unknown): void {
+  writer.u8((startsAnew ? flagAnew : 0) | (hasMeta ? flagMeta : 0));
+  if (hasMeta) writeValue(writer, meta);
 }

@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { StateTable } from '../../../src/state/state-table.ts';
+import { TimeoutIndex } from '../../../src/state/timeout-index.ts';
+
+const idleMs = 3000;
+
+interface Step {
+  /** Batches until this one. */
+  readonly gap: number;
+  readonly touched: readonly string[];
+  readonly removed: readonly string[];
+  /** A first attempt fails after it has looked for expired keys. */
+  readonly isRetried: boolean;
+  readonly manifest: boolean;
+  readonly restart: boolean;
+}
+
+const keys = fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e'), { maxLength: 3 });
+const someStep: fc.Arbitrary<Step> = fc.record({
+  gap: fc.constantFrom(1, 1, 1, 2, 6),
+  touched: keys,
+  removed: keys,
+  isRetried: fc.boolean(),
+  manifest: fc.boolean(),
+  restart: fc.constantFrom(false, false, true),
+});
+
+function newTable(): StateTable {
+  return new StateTable({ uid: 'op', numPartitions: 1, keepsTimes: true });
+}
+
+describe('expiring', () => {
+  test('every key expires once, when it was idle for too long, also after removals, returns, retries and restarts', () => {
+    fc.assert(
+      fc.property(fc.array(someStep, { minLength: 1, maxLength: 25 }), (steps) => {
+        let table = newTable();
+        let manifest: Uint8Array[] = [];
+        let records: Uint8Array[] = [];
+        const lastTouch = new Map<string, number>();
+        let timeMs = 0;
+        steps.forEach((step, i) => {
+          timeMs += step.gap * 1000;
+          const thresholdMs = timeMs - idleMs;
+          const partition = table.partition(0);
+          for (const attempt of step.isRetried ? [1, 2] : [1]) {
+            partition.begin();
+            for (const key of step.removed) partition.remove(0, key);
+            for (const key of step.touched) partition.put(0, key, key, i, timeMs);
+            const expired = partition.expiring(thresholdMs).map(({ key }) => key as string);
+            const due = [...lastTouch].filter(
+              ([key, at]) => at < thresholdMs && !step.touched.includes(key) && !step.removed.includes(key),
+            );
+            expect(expired.toSorted(), `batch ${i}, attempt ${attempt}`).toEqual(due.map(([key]) => key).sort());
+            for (const key of expired) partition.remove(0, key);
+          }
+          for (const key of step.removed) lastTouch.delete(key);
+          for (const key of step.touched) lastTouch.set(key, timeMs);
+          for (const [key, at] of lastTouch) if (at < thresholdMs) lastTouch.delete(key);
+          records.push(table.seal(i + 1).bytes);
+          table.merge(thresholdMs);
+          if (step.manifest) {
+            manifest = [...manifest, table.encodeForManifest(manifest.length === 0 ? 'base' : 'delta')];
+            records = [];
+            table.manifestWritten(i + 1);
+          }
+          if (!step.restart) return;
+          const { fingerprint } = table;
+          table = newTable();
+          for (const bytes of manifest) table.restore(bytes, false);
+          for (const bytes of records) table.restore(bytes, true);
+          table.verify(fingerprint);
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('oldest first, and strictly before the threshold', () => {
+    const table = newTable();
+    const partition = table.partition(0);
+    for (const [i, key] of ['x', 'y', 'z'].entries()) {
+      partition.put(0, key, key, 1, (3 - i) * 1000);
+    }
+    table.seal(1);
+    table.merge();
+    expect(partition.expiring(1000)).toEqual([]);
+    expect(partition.expiring(1001).map(({ key }) => key)).toEqual(['z']);
+    expect(partition.expiring(3001).map(({ key }) => key)).toEqual(['z', 'y', 'x']);
+  });
+});
+
+describe('the index', () => {
+  test('keeps one entry per key however often it is touched', () => {
+    const index = new TimeoutIndex();
+    index.file(1000, 'a');
+    index.file(1000, 'b');
+    index.file(2000, 'c');
+    index.refile(1500, (id) => (id === 'a' ? 5000 : undefined));
+    expect(index.due(10_000)).toEqual(['c', 'a']);
+    index.refile(10_000, (_id, filedMs) => filedMs);
+    expect(index.due(10_000)).toEqual(['c', 'a']);
+    expect(index.due(2000)).toEqual([]);
+  });
+});
