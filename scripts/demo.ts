@@ -36,7 +36,7 @@ async function main(): Promise<number> {
   const setting = await openSetting(options, process.env, localPlace(), clock.now(), (line) => display.line(line));
   try {
     display.line(setting.description);
-    const driverScript = 'examples/thermostats-driver.ts';
+    const driverScript = 'scripts/demo/driver.ts';
     const { failure, kills, verdict } = await runDemo({ options, setting, display, clock, stop, driverScript });
     display.line(`\nthe application was killed ${kills} ${kills === 1 ? 'time' : 'times'}`);
     if (failure !== undefined) display.line(`failed: ${failure}`);

@@ -95,6 +95,7 @@ export class StreamingContext {
   readonly #random: Random;
   readonly #graph: DStreamGraph;
   readonly #listeners: ListenerBus;
+  readonly #warn: (text: string) => void;
   readonly #droppedState = new Set<string>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #cancel = new AbortController();
@@ -126,8 +127,8 @@ export class StreamingContext {
       positiveInteger('defaultParallelism', options.defaultParallelism ?? 4),
       () => this.#requireInitialized('Adding inputs, transformations and output operations'),
     );
-    const warn = environment.warn ?? ((text: string) => console.error(text));
-    this.#listeners = new ListenerBus((error) => warn(`A streaming listener threw: ${toError(error).message}`));
+    this.#warn = environment.warn ?? ((text) => console.error(text));
+    this.#listeners = new ListenerBus((error) => this.#warn(`A streaming listener threw: ${toError(error).message}`));
     this.#ended.promise.catch(() => {}); // Reported by awaitTermination, which need not be waiting yet.
   }
 
@@ -219,7 +220,7 @@ export class StreamingContext {
           clock: this.#clock,
           crash: this.#options.environment?.crashHook ?? (() => {}),
           print: this.#options.environment?.print ?? ((text) => console.log(text)),
-          warn: this.#options.environment?.warn ?? ((text) => console.error(text)),
+          warn: this.#warn,
         },
         random: this.#random,
         rdds: this.#rddContext(),

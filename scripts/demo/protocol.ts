@@ -6,7 +6,7 @@ import type { TableRow } from '../table.ts';
  * A child that loses its channel has lost its parent: it ends at once (die-with-parent.ts is loaded into each of them).
  */
 
-/** Driver (examples/thermostats-driver.ts) to supervisor. */
+/** Driver (scripts/demo/driver.ts) to supervisor. */
 export type DriverMessage =
   /** First message of every process: what it found in the checkpoint. All zero on the very first start. */
   | {

@@ -1,3 +1,4 @@
+import { TidemarkError } from '../base/errors.ts';
 import type { OperatorDelta, StateExtent } from '../checkpoint/records.ts';
 import { Batch } from '../dstream/batch.ts';
 import { planAhead, planBatch } from './batch-plan.ts';
@@ -80,7 +81,7 @@ export async function runMicroBatch(driver: Driver, timeMs: number, submissionTi
   const endMs = ports.clock.now();
 
   await writeManifestIfDue(driver);
-  await log?.retain();
+  await retain(driver);
   listeners.post((listener) =>
     listener.onBatchCompleted?.({
       batchId: batch.batchId,
@@ -124,4 +125,14 @@ async function writeManifestIfDue(driver: Driver): Promise<void> {
   }
   await driver.log?.writeManifest(extents);
   for (const { table } of driver.stateful) table.manifestWritten(driver.lastBatch.batchId);
+}
+
+/** Deletes what is no longer needed. The batch is committed: a store that refuses a delete now is asked again later. */
+async function retain({ log, ports }: Driver): Promise<void> {
+  try {
+    await log?.retain();
+  } catch (error) {
+    if (!(error instanceof TidemarkError) || error.kind !== 'unavailable') throw error;
+    ports.warn(`Old objects of the checkpoint could not be deleted, trying again later: ${error.message}`);
+  }
 }

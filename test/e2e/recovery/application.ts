@@ -9,6 +9,9 @@ import { SeededRandom } from '../../../src/base/random.ts';
 import type { Azurite } from '../../../src/testing/azurite.ts';
 import { type EventHubsEmulator, startEventHubsEmulator } from '../../../src/testing/event-hubs-emulator.ts';
 
+/** What a driver of these tests says besides: it stops itself at once. */
+export type RecoveryTestMessage = DriverMessage | { readonly type: 'freezing' };
+
 const devices = 40;
 
 /** One application under test: a hub, a sender with a ledger, a container, and the drivers that are started on them. */
@@ -20,7 +23,7 @@ export class Application {
   readonly #name: string;
   readonly #sent = new Map<string, number>();
   readonly #random = new SeededRandom(11);
-  readonly #drivers: Child<DriverMessage>[] = [];
+  readonly #drivers: Child<RecoveryTestMessage>[] = [];
   #sending: Promise<void> = Promise.resolve();
   #stopSending = false;
 
@@ -74,9 +77,9 @@ export class Application {
   }
 
   /** A driver process; `signalAt`: `<point>:<n>:<signal>`. */
-  startDriver(signalAt?: string): { readonly child: Child<DriverMessage>; readonly messages: DriverMessage[] } {
-    const messages: DriverMessage[] = [];
-    const child = new Child<DriverMessage>({
+  startDriver(signalAt?: string): { readonly child: Child<RecoveryTestMessage>; readonly messages: RecoveryTestMessage[] } {
+    const messages: RecoveryTestMessage[] = [];
+    const child = new Child<RecoveryTestMessage>({
       name: 'driver',
       script: 'test/e2e/recovery/driver-process.ts',
       env: {
@@ -94,7 +97,7 @@ export class Application {
   }
 
   /** Stops sending, lets a last driver take in what has arrived, and compares its output with what was sent. */
-  async stopAndJudge(driver: Child<DriverMessage>): Promise<Verdict> {
+  async stopAndJudge(driver: Child<RecoveryTestMessage>): Promise<Verdict> {
     this.#stopSending = true;
     await this.#sending;
     const stopped = driver.next('stopped', 60_000);

@@ -1,6 +1,7 @@
 import { thermostats } from '../../../examples/thermostats.ts';
 import { runChild, tellParent } from '../../../scripts/demo/parent-channel.ts';
 import type { DriverMessage } from '../../../scripts/demo/protocol.ts';
+import type { RecoveryTestMessage } from './application.ts';
 import { Milliseconds, StreamingContext } from '../../../src/index.ts';
 
 /**
@@ -12,10 +13,12 @@ const [point, count, signal] = SIGNAL_AT.split(/:(?=\d+:)|:(?=SIG)/);
 const storage = { connectionString: STORAGE };
 let passed = 0;
 
-function crashHook(reached: string): void {
+async function crashHook(reached: string): Promise<void> {
   if (reached !== point) return;
   passed += 1;
-  if (passed === Number(count)) process.kill(process.pid, signal as NodeJS.Signals);
+  if (passed !== Number(count)) return;
+  if (signal === 'SIGSTOP') await tellParent({ type: 'freezing' } satisfies RecoveryTestMessage);
+  process.kill(process.pid, signal as NodeJS.Signals);
 }
 
 await runChild(async () => {

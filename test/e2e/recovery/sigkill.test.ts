@@ -48,13 +48,14 @@ describe('a driver frozen while a newer one takes over', () => {
     async (point) => {
       const app = await startApplication();
       const zombie = app.startDriver(`${point}:SIGSTOP`);
-      await zombie.child.next('batch', 30_000);
+      await zombie.child.next('freezing', 30_000);
       const successor = app.startDriver();
       const { epoch } = await successor.child.next('recovered', 30_000);
       for (let i = 0; i < 4; i++) await successor.child.next('batch', 30_000);
       const before = zombie.messages.filter(({ type }) => type === 'batch').length;
+      const failing = zombie.child.next('failed', 30_000);
       zombie.child.signal('SIGCONT');
-      const failed = await zombie.child.next('failed', 30_000);
+      const failed = await failing;
       expect(['FENCED', 'SOURCE_FENCED']).toContain(failed.code);
       expect((await zombie.child.ended).code).toBe(1);
       if (failed.code === 'FENCED') expect(failed.message).toContain(String(epoch));

@@ -1,7 +1,7 @@
-import { runChild, tellParent } from '../scripts/demo/parent-channel.ts';
-import type { DriverMessage } from '../scripts/demo/protocol.ts';
-import { Milliseconds, StreamingContext, TidemarkError } from '../src/index.ts';
-import { type AlarmEvent, type Average, thermostats } from './thermostats.ts';
+import { runChild, tellParent } from './parent-channel.ts';
+import type { DriverMessage } from './protocol.ts';
+import { Milliseconds, StreamingContext, TidemarkError } from '../../src/index.ts';
+import { type AlarmEvent, type Average, thermostats } from '../../examples/thermostats.ts';
 
 /**
  * Runs the thermostat application as a process of its own: settings from the environment, events to the parent over IPC.
