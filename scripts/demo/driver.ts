@@ -1,7 +1,7 @@
+import { type AlarmEvent, type Average, thermostats } from '../../examples/thermostats.ts';
+import { Milliseconds, StreamingContext, TidemarkError } from '../../src/index.ts';
 import { runChild, tellParent } from './parent-channel.ts';
 import type { DriverMessage } from './protocol.ts';
-import { Milliseconds, StreamingContext, TidemarkError } from '../../src/index.ts';
-import { type AlarmEvent, type Average, thermostats } from '../../examples/thermostats.ts';
 
 /**
  * Runs the thermostat application as a process of its own: settings from the environment, events to the parent over IPC.

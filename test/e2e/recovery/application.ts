@@ -77,7 +77,10 @@ export class Application {
   }
 
   /** A driver process; `signalAt`: `<point>:<n>:<signal>`. */
-  startDriver(signalAt?: string): { readonly child: Child<RecoveryTestMessage>; readonly messages: RecoveryTestMessage[] } {
+  startDriver(signalAt?: string): {
+    readonly child: Child<RecoveryTestMessage>;
+    readonly messages: RecoveryTestMessage[];
+  } {
     const messages: RecoveryTestMessage[] = [];
     const child = new Child<RecoveryTestMessage>({
       name: 'driver',

@@ -1,8 +1,8 @@
 import { thermostats } from '../../../examples/thermostats.ts';
 import { runChild, tellParent } from '../../../scripts/demo/parent-channel.ts';
 import type { DriverMessage } from '../../../scripts/demo/protocol.ts';
-import type { RecoveryTestMessage } from './application.ts';
 import { Milliseconds, StreamingContext } from '../../../src/index.ts';
+import type { RecoveryTestMessage } from './application.ts';
 
 /**
  * The thermostat application with short batches, in a process of its own that sends itself a signal when it passes a
