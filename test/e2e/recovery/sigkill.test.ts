@@ -69,10 +69,10 @@ describe('a driver frozen while a newer one takes over', () => {
   );
 });
 
-test('22 SIGKILLs at random moments lose and double nothing', { timeout: 240_000 }, async () => {
+test('40 SIGKILLs at random moments lose and double nothing', { timeout: 240_000 }, async () => {
   const app = await startApplication();
   const random = new SeededRandom(2026);
-  for (let kill = 0; kill < 22; kill++) {
+  for (let kill = 0; kill < 40; kill++) {
     const driver = app.startDriver();
     // Every third one dies while it starts or recovers, the others after it has come some way.
     if (kill % 3 !== 0) await driver.child.next('recovered', 30_000);
@@ -83,6 +83,6 @@ test('22 SIGKILLs at random moments lose and double nothing', { timeout: 240_000
   const last = app.startDriver();
   await last.child.next('batch', 30_000);
   const verdict = await app.stopAndJudge(last.child);
-  console.log(`22 kills: ${verdict.sent} sent, ${verdict.counted} counted`);
+  console.log(`40 kills: ${verdict.sent} sent, ${verdict.counted} counted`);
   expect(verdict).toMatchObject(exact);
 });
