@@ -3,11 +3,11 @@ import type { CrashHook } from './base/crash-points.ts';
 import { TidemarkError, toError } from './base/errors.ts';
 import { positiveInteger, requireKnownOptions } from './base/options.ts';
 import { type Random, SystemRandom } from './base/random.ts';
-import { Duration } from './base/time.ts';
+import { Duration, type Time } from './base/time.ts';
 import type { CheckpointOptions } from './checkpoint/checkpoint-options.ts';
 import { readCheckpoint } from './checkpoint/read-checkpoint.ts';
 import type { StreamCheckpoint } from './checkpoint/stream-checkpoint.ts';
-import { DStream } from './dstream/dstream.ts';
+import { DStream, type RddsOf, transformStreams, unionStreams } from './dstream/dstream.ts';
 import { DStreamGraph } from './dstream/graph.ts';
 import { SourceNode } from './dstream/source-node.ts';
 import type { UidOption } from './dstream/stateful-node.ts';
@@ -16,7 +16,9 @@ import type { Driver } from './execution/driver.ts';
 import { startDriver } from './execution/recovery.ts';
 import { ListenerBus, type StreamingListener } from './observe/streaming-listener.ts';
 import { InProcessRunner } from './rdd/in-process-runner.ts';
+import type { RDD } from './rdd/rdd.ts';
 import { RddContext } from './rdd/rdd-context.ts';
+import { prefixFilesSink } from './sinks/prefix-files.ts';
 import type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
 import type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';
 import { eventHubSource } from './sources/event-hubs/event-hub-source.ts';
@@ -126,6 +128,7 @@ export class StreamingContext {
       batchInterval.milliseconds,
       positiveInteger('defaultParallelism', options.defaultParallelism ?? 4),
       () => this.#requireInitialized('Adding inputs, transformations and output operations'),
+      prefixFilesSink,
     );
     this.#warn = environment.warn ?? ((text) => console.error(text));
     this.#listeners = new ListenerBus((error) => this.#warn(`A streaming listener threw: ${toError(error).message}`));
@@ -178,6 +181,28 @@ export class StreamingContext {
   /** A stream of any replayable source. */
   sourceStream<T>(source: Source<T>, options: UidOption = {}): DStream<T> {
     return new DStream(new SourceNode<T>(this.#graph, source, options.uid));
+  }
+
+  /** The rows of all streams, in their order. They must belong to this context and have one slide. @throws GRAPH_INVALID */
+  union<T>(streams: readonly DStream<T>[]): DStream<T> {
+    return unionStreams(streams);
+  }
+
+  /** A stream made from the RDDs of several, which `f` gets in their order, once per batch. @throws GRAPH_INVALID */
+  transform<const S extends readonly DStream<unknown>[], U>(
+    streams: S,
+    f: (rdds: RddsOf<S>, time: Time) => RDD<U>,
+  ): DStream<U> {
+    return transformStreams('transform', streams, (rdds, time) => f(rdds as unknown as RddsOf<S>, time));
+  }
+
+  /**
+   * Keeps the rows of the batches of the last `duration` in memory, all sources and all streams that outputs depend on, so
+   * that they can be read after their batch: see `DStream.slice`. Can be called once. @throws OPTION_INVALID
+   */
+  remember(duration: Duration): void {
+    this.#requireInitialized('remember()');
+    this.#graph.remembered.remember(duration);
   }
 
   /** Gives up the stored state of an operator that the program no longer has, or has changed beyond recognition. */
@@ -289,8 +314,9 @@ export class StreamingContext {
         );
       }
     }
-    if (this.#attached !== undefined || this.#graph.stateful.length === 0) return;
-    const uids = this.#graph.stateful.map(({ uid }) => uid).join(', ');
+    const stateful = this.#graph.stateful.filter(({ mustCheckpoint }) => mustCheckpoint);
+    if (this.#attached !== undefined || stateful.length === 0) return;
+    const uids = stateful.map(({ uid }) => uid).join(', ');
     throw new TidemarkError(
       'GRAPH_INVALID',
       `The checkpoint has not been set, and ${uids} keep state. Call checkpoint(url) or use getOrCreate(url, create); ` +

@@ -11,6 +11,8 @@ interface BatchFields {
   readonly generation: number;
   readonly rdds: RddContext;
   readonly plans: ReadonlyMap<string, SourcePlan>;
+  /** Its RDDs are asked for again after the batch: see {@link RememberedBatches}. */
+  readonly isRemembered?: boolean | undefined;
 }
 
 /** One batch while it is generated and run: its identity, its recorded plan, and the RDD of every stream at its time. */
@@ -24,6 +26,7 @@ export class Batch {
   readonly rdds: RddContext;
   /** By source uid. */
   readonly plans: ReadonlyMap<string, SourcePlan>;
+  readonly isRemembered: boolean;
   readonly #generated = new Map<StreamNode<unknown>, RDD<unknown> | undefined>();
 
   constructor(fields: BatchFields) {
@@ -33,6 +36,7 @@ export class Batch {
     this.generation = fields.generation;
     this.rdds = fields.rdds;
     this.plans = fields.plans;
+    this.isRemembered = fields.isRemembered ?? false;
   }
 
   get timeMs(): number {
@@ -43,6 +47,11 @@ export class Batch {
   isValidFor(slideMs: number): boolean {
     const sinceZeroMs = this.timeMs - this.zeroTimeMs;
     return sinceZeroMs > 0 && sinceZeroMs % slideMs === 0;
+  }
+
+  /** The RDDs that were generated in this batch. */
+  generated(): RDD<unknown>[] {
+    return [...this.#generated.values()].filter((rdd) => rdd !== undefined);
   }
 
   /** The RDD of `stream`, generated on the first call; a stream used twice is generated once. */

@@ -1,9 +1,10 @@
 import { TidemarkError } from '../base/errors.ts';
-import type { Duration, Time } from '../base/time.ts';
+import { positiveInteger } from '../base/options.ts';
+import { Duration, type Time } from '../base/time.ts';
+import type { Aggregator } from '../rdd/combine.ts';
 import { ownCopy } from '../rdd/own-copy.ts';
 import { reduceByKey } from '../rdd/pair-operations.ts';
-import type { Partitioner } from '../rdd/partitioner.ts';
-import type { RDD, Row, Widen } from '../rdd/rdd.ts';
+import type { Partitioning, RDD, Row, Widen } from '../rdd/rdd.ts';
 import {
   filterStage,
   flatMapStage,
@@ -13,15 +14,24 @@ import {
   mapValuesStage,
 } from '../rdd/stages.ts';
 import type { Sink } from '../sinks/sink.ts';
+import type { StoreOptions } from '../storage/open-store.ts';
+import { type AsyncOptions, concurrencyDefault, throughAsync } from './async-rows.ts';
 import type { Batch } from './batch.ts';
+import type { FileFormat, FilePlace } from './graph.ts';
 import { KeyedWindowNode, type KeyedWindowOptions } from './keyed-window.ts';
-import { MapWithStateNode, type StateSpec } from './map-with-state.ts';
-import type { ForeachBody } from './output.ts';
+import { MapWithStateNode, StateSnapshotNode, type StateSpec } from './map-with-state.ts';
+import type { ForeachBody, PartitionBody } from './output.ts';
 import { PerBatchNode } from './per-batch.ts';
 import { RowWindowNode } from './row-window.ts';
-import type { StatefulOptions, UidOption } from './stateful-node.ts';
+import type { StatefulNode, StatefulOptions, UidOption } from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
-import { UpdateStateNode } from './update-state.ts';
+import {
+  type PartitionStateUpdate,
+  type PartitionUpdateOptions,
+  type StateUpdate,
+  UpdateStateNode,
+  type UpdateStateOptions,
+} from './update-state.ts';
 
 /**
  * A stream of batches: one RDD per batch time, described once and generated anew for each batch. Lazy: nothing runs
@@ -32,6 +42,43 @@ export class DStream<out T> {
 
   constructor(node: StreamNode<T>) {
     this.node = node;
+  }
+
+  /** This stream has an RDD every so often: the batch interval, or the slide of the window it comes from. */
+  get slideDuration(): Duration {
+    return new Duration(this.node.slideMs);
+  }
+
+  /** What to call the stream in listings and user interfaces; changes nothing else. */
+  name(label: string): this {
+    this.node.graph.requireOpen();
+    this.node.label = label;
+    return this;
+  }
+
+  /**
+   * Keeps the rows of every batch in memory when they are first computed, for streams that several outputs read. They go
+   * with the batch. A windowed stream passes it on to the stream it windows.
+   */
+  persist(): this {
+    this.node.graph.requireOpen();
+    this.node.persist();
+    return this;
+  }
+
+  /** The same as persist. */
+  cache(): this {
+    return this.persist();
+  }
+
+  /**
+   * The RDDs of the batches in [from, to], both ends included and floored to the slide. Only of batches that have run in
+   * this process and that `StreamingContext.remember` covers.
+   *
+   * @throws STATUS_INVALID
+   */
+  slice(from: Time, to: Time): RDD<T>[] {
+    return this.node.graph.slice(this.node, from, to);
   }
 
   map<U extends Row>(f: (row: T) => U): DStream<U> {
@@ -54,6 +101,28 @@ export class DStream<out T> {
     return derive('filter', this, (rdd) => rdd.through<T>('filter', (push) => stage(f, push), true));
   }
 
+  /**
+   * `map` with a function that may wait for I/O: at most `concurrency` calls per partition at the same time, rows in order.
+   * Like every function it may run again for the same row.
+   */
+  mapAsync<U extends Row>(f: (row: T) => U | Promise<U>, options: AsyncOptions = {}): DStream<U> {
+    requireFunction('mapAsync', f);
+    const concurrency = positiveInteger('mapAsync: concurrency', options.concurrency ?? concurrencyDefault);
+    return derive('mapAsync', this, (rdd) =>
+      throughAsync<T, U, U>(rdd, 'mapAsync', f, concurrency, (_row, result, push) => push(result), false),
+    );
+  }
+
+  /** `filter` with a function that may wait for I/O; see mapAsync. */
+  filterAsync(f: (row: T) => boolean | Promise<boolean>, options: AsyncOptions = {}): DStream<T> {
+    requireFunction('filterAsync', f);
+    const concurrency = positiveInteger('filterAsync: concurrency', options.concurrency ?? concurrencyDefault);
+    const emit = (row: T, keep: boolean, push: (row: T) => void): void => {
+      if (keep) push(row);
+    };
+    return derive('filterAsync', this, (rdd) => throughAsync(rdd, 'filterAsync', f, concurrency, emit, true));
+  }
+
   /** `f` gets the rows of one partition of one batch. */
   mapPartitions<U>(f: (rows: readonly T[]) => Iterable<U>): DStream<U> {
     requireFunction('mapPartitions', f);
@@ -71,7 +140,7 @@ export class DStream<out T> {
 
   /** Rows of both streams, this one's partitions first. Both must have the same slide. */
   union<U>(other: DStream<U>): DStream<T | U> {
-    return combine('union', this, other, (left, right, batch) => batch.rdds.union<T | U>([left, right]));
+    return unionStreams<T | U>([this, other]);
   }
 
   /** One row: how many rows the batch has; 0 for an empty batch. */
@@ -84,6 +153,11 @@ export class DStream<out T> {
         .reduceByKey((a, b) => a + b, 1)
         .values();
     });
+  }
+
+  /** How often each row occurs, compared by value. */
+  countByValue(partitions?: Partitioning): DStream<[T, number]> {
+    return this.map((row): [T, number] => [row, 1]).reduceByKey<T, number>(add, partitions);
   }
 
   /** One row; none for an empty batch. */
@@ -100,13 +174,13 @@ export class DStream<out T> {
   /** `f` turns the RDD of each batch into another, at generation time. */
   transform<U>(f: (rdd: RDD<T>, time: Time) => RDD<U>): DStream<U> {
     requireFunction('transform', f);
-    return derive('transform', this, (rdd, batch) => requireRdd('transform', f(rdd, batch.time)));
+    return transformStreams('transform', [this], ([rdd], time) => f(rdd as RDD<T>, time));
   }
 
   transformWith<U, R>(other: DStream<U>, f: (rdd: RDD<T>, other: RDD<U>, time: Time) => RDD<R>): DStream<R> {
     requireFunction('transformWith', f);
-    return combine('transformWith', this, other, (left, right, batch) =>
-      requireRdd('transformWith', f(left, right, batch.time)),
+    return transformStreams('transformWith', [this, other], ([left, right], time) =>
+      f(left as RDD<T>, right as RDD<U>, time),
     );
   }
 
@@ -118,11 +192,60 @@ export class DStream<out T> {
     return new DStream(new RowWindowNode<T>(this.node, length, slide, options));
   }
 
+  /**
+   * One row: the rows of the last `length` reduced, oldest first; none while there are none. With `inverse` the value is
+   * updated from the window before, and once there was a row it never vanishes.
+   */
+  reduceByWindow(f: (a: T, b: T) => T, length: Duration, slide?: Duration, options?: UidOption): DStream<T>;
+  reduceByWindow(
+    f: (a: T, b: T) => T,
+    inverse: (a: T, b: T) => T,
+    length: Duration,
+    slide?: Duration,
+    options?: UidOption,
+  ): DStream<T>;
+  reduceByWindow(f: (a: T, b: T) => T, ...rest: readonly unknown[]): DStream<T> {
+    requireFunction('reduceByWindow', f);
+    const window = windowArguments<null, T>(rest);
+    return reduceWindow('reduceByWindow', this, f, window);
+  }
+
+  /** One row: how many rows the last `length` has. None before the first row ever, 0 when the window is empty later. */
+  countByWindow(length: Duration, slide?: Duration, options?: UidOption): DStream<number> {
+    const ones = this.map(() => 1);
+    return reduceWindow<number>('countByWindow', ones, add, { inverse: subtract, length, slide, options });
+  }
+
+  /** How often each row occurs in the last `length`; rows that left are gone. */
+  countByValueAndWindow(length: Duration, slide?: Duration, options: StatefulOptions = {}): DStream<[T, number]> {
+    const ones = this.map((row): [T, number] => [row, 1]);
+    return new DStream(
+      new KeyedWindowNode<T, number>(ones.node, {
+        operator: 'countByValueAndWindow',
+        reduce: add,
+        inverse: subtract,
+        length,
+        slide,
+        filter: ([, count]) => count !== 0,
+        ...options,
+      }),
+    );
+  }
+
   /** Runs `body` on the RDD of every batch, in order of registration. At least once: see {@link BatchInfo} for what to key a write with. */
   foreachRDD(body: ForeachBody<T>, options: UidOption = {}): void {
     requireFunction('foreachRDD', body);
     const uid = this.node.graph.assignUid('foreachRDD', options.uid);
     this.node.graph.addOutput({ kind: 'foreach', uid, stream: this.node, body: body as ForeachBody<unknown> });
+  }
+
+  /** Runs `body` on the rows of every partition of every batch. At least once, and again for each try of a task. */
+  foreachPartition(body: PartitionBody<T>, options: UidOption = {}): void {
+    requireFunction('foreachPartition', body);
+    const uid = this.node.graph.assignUid('foreachPartition', options.uid);
+    const run: ForeachBody<T> = (rdd, _time, batch) =>
+      rdd.foreachPartition((rows, partition) => body(rows, { ...batch, partition }));
+    this.node.graph.addOutput({ kind: 'foreach', uid, stream: this.node, body: run as ForeachBody<unknown> });
   }
 
   /** Shows the first rows of every batch once it is committed, in Spark's layout. */
@@ -138,6 +261,26 @@ export class DStream<out T> {
   saveTo(sink: Sink<T>, options: UidOption = {}): void {
     const uid = this.node.graph.assignUid('saveTo', options.uid);
     this.node.graph.addOutput({ kind: 'sink', uid, stream: this.node, sink: sink as Sink<unknown> });
+  }
+
+  /**
+   * Writes every batch that has rows as lines of text, exactly once, to `prefix-<batch time in ms>[.suffix]`. The prefix is a
+   * storage URL or path; its last part begins the names.
+   */
+  saveAsTextFiles(prefix: string, suffix?: string, options: StoreOptions & UidOption = {}): void {
+    this.#saveFiles('saveAsTextFiles', 'text', { prefix, suffix }, options);
+  }
+
+  /** The same with rows of any plain data, in the stored form of values. Read them with `readObjectFile`. */
+  saveAsObjectFiles(prefix: string, suffix?: string, options: StoreOptions & UidOption = {}): void {
+    this.#saveFiles('saveAsObjectFiles', 'objects', { prefix, suffix }, options);
+  }
+
+  #saveFiles(operator: string, format: FileFormat, place: FilePlace, options: StoreOptions & UidOption): void {
+    const { uid: given, ...rest } = options;
+    const { graph } = this.node;
+    const sink = graph.fileSink(format, place, rest);
+    graph.addOutput({ kind: 'sink', uid: graph.assignUid(operator, given), stream: this.node, sink });
   }
 
   mapValues<K, V, U>(this: DStream<readonly [K, V]>, f: (value: V) => U): DStream<[K, U]> {
@@ -156,44 +299,94 @@ export class DStream<out T> {
   reduceByKey<K, V>(
     this: DStream<readonly [K, V]>,
     f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
-    partitions?: number | Partitioner,
+    partitions?: Partitioning,
   ): DStream<[K, Widen<V>]>;
-  reduceByKey<K, V>(
-    this: DStream<readonly [K, V]>,
-    f: (a: V, b: V) => V,
-    partitions?: number | Partitioner,
-  ): DStream<[K, V]>;
-  reduceByKey<K, V>(
-    this: DStream<readonly [K, V]>,
-    f: (a: V, b: V) => V,
-    partitions?: number | Partitioner,
-  ): DStream<[K, V]> {
+  reduceByKey<K, V>(this: DStream<readonly [K, V]>, f: (a: V, b: V) => V, partitions?: Partitioning): DStream<[K, V]>;
+  reduceByKey<K, V>(this: DStream<readonly [K, V]>, f: (a: V, b: V) => V, partitions?: Partitioning): DStream<[K, V]> {
     requireFunction('reduceByKey', f);
     const stage = ownCopy(makeCombineStage)();
     return derive('reduceByKey', this, (rdd) => reduceByKey(rdd, f, partitions, stage));
   }
 
   /** All values of each key within a batch, in arrival order. Moves every value: prefer reduceByKey. */
-  groupByKey<K, V>(this: DStream<readonly [K, V]>, partitions?: number | Partitioner): DStream<[K, V[]]> {
+  groupByKey<K, V>(this: DStream<readonly [K, V]>, partitions?: Partitioning): DStream<[K, V[]]> {
     return derive('groupByKey', this, (rdd) => rdd.groupByKey(partitions));
+  }
+
+  /** Combines the values of each key within a batch, before the shuffle too unless `mapSideCombine` is false. */
+  combineByKey<K, V, C>(
+    this: DStream<readonly [K, V]>,
+    aggregator: Aggregator<V, C>,
+    partitions?: Partitioning,
+  ): DStream<[K, C]> {
+    return derive('combineByKey', this, (rdd) => rdd.combineByKey(aggregator, partitions));
   }
 
   /** Pairs of values of keys that both batches have. Both streams must have the same slide. */
   join<K, V, W>(
     this: DStream<readonly [K, V]>,
     other: DStream<readonly [K, W]>,
-    partitions?: number | Partitioner,
+    partitions?: Partitioning,
   ): DStream<[K, [V, W]]> {
     return combine('join', this, other, (left, right) => left.join(right, partitions));
+  }
+
+  /** Every key of this stream; undefined where the other has no value. */
+  leftOuterJoin<K, V, W>(
+    this: DStream<readonly [K, V]>,
+    other: DStream<readonly [K, W]>,
+    partitions?: Partitioning,
+  ): DStream<[K, [V, W | undefined]]> {
+    return combine('leftOuterJoin', this, other, (left, right) => left.leftOuterJoin(right, partitions));
+  }
+
+  /** Every key of the other stream; undefined where this one has no value. */
+  rightOuterJoin<K, V, W>(
+    this: DStream<readonly [K, V]>,
+    other: DStream<readonly [K, W]>,
+    partitions?: Partitioning,
+  ): DStream<[K, [V | undefined, W]]> {
+    return combine('rightOuterJoin', this, other, (left, right) => left.rightOuterJoin(right, partitions));
+  }
+
+  /** Every key that either has; undefined where one has no value. */
+  fullOuterJoin<K, V, W>(
+    this: DStream<readonly [K, V]>,
+    other: DStream<readonly [K, W]>,
+    partitions?: Partitioning,
+  ): DStream<[K, [V | undefined, W | undefined]]> {
+    return combine('fullOuterJoin', this, other, (left, right) => left.fullOuterJoin(right, partitions));
   }
 
   /** The values of both streams for every key that either has. */
   cogroup<K, V, W>(
     this: DStream<readonly [K, V]>,
     other: DStream<readonly [K, W]>,
-    partitions?: number | Partitioner,
+    partitions?: Partitioning,
   ): DStream<[K, [V[], W[]]]> {
     return combine('cogroup', this, other, (left, right) => left.cogroup(right, partitions));
+  }
+
+  /** All values of each key in the last `length`, batch after batch. Keeps every value: prefer reduceByKeyAndWindow. */
+  groupByKeyAndWindow<K, V>(
+    this: DStream<readonly [K, V]>,
+    length: Duration,
+    slide?: Duration,
+    options: StatefulOptions = {},
+  ): DStream<[K, V[]]> {
+    const { partitioner, numPartitions } = options;
+    const grouped = this.groupByKey(partitioner ?? numPartitions);
+    return new DStream(
+      new KeyedWindowNode<K, V[]>(grouped.node, {
+        operator: 'groupByKeyAndWindow',
+        reduce: (a, b) => a.concat(b),
+        inverse: undefined,
+        length,
+        slide,
+        foldsAfresh: true,
+        ...options,
+      }),
+    );
   }
 
   /**
@@ -238,36 +431,126 @@ export class DStream<out T> {
     ...rest: readonly unknown[]
   ): DStream<[K, V]> {
     requireFunction('reduceByKeyAndWindow', f);
-    const inverse = typeof rest[0] === 'function' ? (rest[0] as (a: V, b: V) => V) : undefined;
-    const [length, slide, options] = (inverse === undefined ? rest : rest.slice(1)) as [
-      Duration,
-      Duration | undefined,
-      KeyedWindowOptions<K, V> | undefined,
-    ];
-    return new DStream(new KeyedWindowNode<K, V>(this.node, { reduce: f, inverse, length, slide, ...options }));
+    const { options, ...window } = windowArguments<K, V>(rest);
+    const operator = 'reduceByKeyAndWindow';
+    return new DStream(new KeyedWindowNode<K, V>(this.node, { operator, reduce: f, ...window, ...options }));
   }
 
   /**
    * Keeps a state per key. Every batch, for every key with state or values: the new state; undefined removes the key.
    * Emits the whole state. Costs a call per key and batch: prefer mapWithState beyond about a million keys.
+   *
+   * With `perPartition` the function is given all keys of a partition at once, and leaves out those it removes.
    */
   updateStateByKey<K, V, S>(
     this: DStream<readonly [K, V]>,
-    update: (values: readonly V[], state: S | undefined) => S | undefined,
-    options: StatefulOptions = {},
+    update: StateUpdate<K, V, S>,
+    options?: UpdateStateOptions<K, S>,
+  ): DStream<[K, S]>;
+  updateStateByKey<K, V, S>(
+    this: DStream<readonly [K, V]>,
+    update: PartitionStateUpdate<K, V, S>,
+    options: PartitionUpdateOptions<K, S>,
+  ): DStream<[K, S]>;
+  updateStateByKey<K, V, S>(
+    this: DStream<readonly [K, V]>,
+    update: StateUpdate<K, V, S> | PartitionStateUpdate<K, V, S>,
+    options: UpdateStateOptions<K, S> | PartitionUpdateOptions<K, S> = {},
   ): DStream<[K, S]> {
     requireFunction('updateStateByKey', update);
-    return new DStream(new UpdateStateNode<K, V, S>(this.node, update, options));
+    const isPartitioned = 'perPartition' in options && options.perPartition;
+    return new DStream(
+      new UpdateStateNode<K, V, S>(this.node, {
+        ...options,
+        byKey: isPartitioned ? undefined : (update as StateUpdate<K, V, S>),
+        byPartition: isPartitioned ? (update as PartitionStateUpdate<K, V, S>) : undefined,
+      }),
+    );
   }
 
   /** Keeps a state per key, touched only by keys with data (or that time out); emits what the function returns. */
   mapWithState<K, V, S, M>(
     this: DStream<readonly [K, V]>,
     spec: StateSpec<K, V, S, M>,
-    options: StatefulOptions = {},
-  ): DStream<Exclude<M, undefined>> {
-    return new DStream(new MapWithStateNode<K, V, S, M>(this.node, spec, options));
+    options: UidOption = {},
+  ): MapWithStateDStream<K, S, Exclude<M, undefined>> {
+    return new MapWithStateDStream(new MapWithStateNode<K, V, S, M>(this.node, spec, options));
   }
+}
+
+/** What `mapWithState` gives: the mapped rows, and on request the states behind them. */
+export class MapWithStateDStream<out K, out S, out M> extends DStream<M> {
+  readonly #states: StatefulNode<M>;
+
+  constructor(node: StatefulNode<M>) {
+    super(node);
+    this.#states = node;
+  }
+
+  /** Every key with its state, in every batch: costs as much as there are keys. */
+  stateSnapshots(): DStream<[K, S]> {
+    return new DStream(new StateSnapshotNode<K, S>(this.#states));
+  }
+}
+
+/** Rows of all streams, in the order of the streams. They must have one context and one slide. */
+export function unionStreams<T>(streams: readonly DStream<T>[]): DStream<T> {
+  const nodes = streams.map(({ node }) => node);
+  return new DStream(
+    new PerBatchNode<T>('union', nodes, (rdds, batch) => batch.rdds.union(rdds as readonly RDD<T>[]), true),
+  );
+}
+
+/** The RDDs of a list of streams, in their order. */
+export type RddsOf<S extends readonly DStream<unknown>[]> = {
+  [I in keyof S]: S[I] extends DStream<infer T> ? RDD<T> : never;
+};
+
+/** `f` makes one RDD per batch from those of all streams. */
+export function transformStreams<U>(
+  operator: string,
+  streams: readonly DStream<unknown>[],
+  f: (rdds: readonly RDD<unknown>[], time: Time) => RDD<U>,
+): DStream<U> {
+  requireFunction(operator, f);
+  const nodes = streams.map(({ node }) => node);
+  return new DStream(
+    new PerBatchNode<U>(operator, nodes, (rdds, batch) => requireRdd(operator, f(rdds, batch.time)), true),
+  );
+}
+
+interface WindowArguments<K, V> {
+  readonly inverse: ((a: V, b: V) => V) | undefined;
+  readonly length: Duration;
+  readonly slide: Duration | undefined;
+  readonly options: KeyedWindowOptions<K, V> | undefined;
+}
+
+/** `[inverse], length, [slide], [options]`. */
+function windowArguments<K, V>(rest: readonly unknown[]): WindowArguments<K, V> {
+  const inverse = typeof rest[0] === 'function' ? (rest[0] as (a: V, b: V) => V) : undefined;
+  const [length, slide, options] = inverse === undefined ? rest : rest.slice(1);
+  return { inverse, length, slide, options } as WindowArguments<K, V>;
+}
+
+/** A window over a single key. */
+function reduceWindow<T>(
+  operator: string,
+  stream: DStream<T>,
+  reduce: (a: T, b: T) => T,
+  { inverse, length, slide, options }: WindowArguments<null, T>,
+): DStream<T> {
+  const keyed = derive(operator, stream, (rdd) => rdd.map((row): [null, T] => [null, row]));
+  const window = { operator, reduce, inverse, length, slide, uid: options?.uid, numPartitions: 1 };
+  return derive(operator, new DStream(new KeyedWindowNode<null, T>(keyed.node, window)), (rdd) => rdd.values());
+}
+
+function add(a: number, b: number): number {
+  return a + b;
+}
+
+function subtract(a: number, b: number): number {
+  return a - b;
 }
 
 /** A stream whose RDD is built from the RDD of one other in the same batch. */
@@ -283,7 +566,9 @@ function combine<A, B, U>(
   build: (left: RDD<A>, right: RDD<B>, batch: Batch) => RDD<U>,
 ): DStream<U> {
   const nodes = [left.node, right.node];
-  return new DStream(new PerBatchNode<U>(operator, nodes, ([a, b], batch) => build(a as RDD<A>, b as RDD<B>, batch)));
+  return new DStream(
+    new PerBatchNode<U>(operator, nodes, ([a, b], batch) => build(a as RDD<A>, b as RDD<B>, batch), true),
+  );
 }
 
 function requireFunction(operator: string, f: unknown): void {

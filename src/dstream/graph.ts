@@ -1,10 +1,26 @@
 import { TidemarkError } from '../base/errors.ts';
+import type { Time } from '../base/time.ts';
+import type { RDD } from '../rdd/rdd.ts';
+import type { Sink } from '../sinks/sink.ts';
+import type { StoreOptions } from '../storage/open-store.ts';
 import type { Output } from './output.ts';
+import { RememberedBatches } from './remembered-batches.ts';
 import type { SourceNode } from './source-node.ts';
 import type { StatefulNode } from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
 
 const uidForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+export type FileFormat = 'text' | 'objects';
+
+/** Names of one file per batch: `prefix-<batch time in ms>[.suffix]`. */
+export interface FilePlace {
+  readonly prefix: string;
+  readonly suffix: string | undefined;
+}
+
+/** Makes the sink behind saveAsTextFiles and saveAsObjectFiles: streams know no technology. */
+export type FileSinkFactory = (format: FileFormat, place: FilePlace, options: StoreOptions) => Sink<unknown>;
 
 /** The program as the user defined it: streams in order of definition, outputs in order of registration. */
 export class DStreamGraph {
@@ -15,15 +31,24 @@ export class DStreamGraph {
   readonly sources: SourceNode<unknown>[] = [];
   readonly stateful: StatefulNode<unknown>[] = [];
   readonly outputs: Output[] = [];
+  readonly remembered: RememberedBatches = new RememberedBatches();
   readonly #uids = new Set<string>();
   readonly #countByKind = new Map<string, number>();
   readonly #requiresOpen: () => void;
 
+  readonly fileSink: FileSinkFactory;
+
   /** `requireOpen` throws when the program may no longer be extended. */
-  constructor(batchIntervalMs: number, defaultParallelism: number, requireOpen: () => void) {
+  constructor(batchIntervalMs: number, defaultParallelism: number, requireOpen: () => void, fileSink: FileSinkFactory) {
     this.batchIntervalMs = batchIntervalMs;
     this.defaultParallelism = defaultParallelism;
     this.#requiresOpen = requireOpen;
+    this.fileSink = fileSink;
+  }
+
+  /** @throws STATUS_INVALID when the program may no longer be changed. */
+  requireOpen(): void {
+    this.#requiresOpen();
   }
 
   /** Adds a stream and returns its id: 0, 1, 2 ... in order of definition, parents first. */
@@ -67,6 +92,23 @@ export class DStreamGraph {
     };
     for (const output of this.outputs) visit(output.stream);
     return seen;
+  }
+
+  /** See RememberedBatches. @throws STATUS_INVALID also for state that no output advances. */
+  slice<T>(stream: StreamNode<T>, from: Time, to: Time): RDD<T>[] {
+    const advanced = this.reachable();
+    const visit = (node: StreamNode<unknown>): void => {
+      if (advanced.has(node)) return;
+      if (this.stateful.some((candidate) => candidate === node)) {
+        throw new TidemarkError(
+          'STATUS_INVALID',
+          `slice: no output depends on '${node.operator}', so it is not run. Add an output, or slice another stream.`,
+        );
+      }
+      for (const parent of node.parents) visit(parent);
+    };
+    visit(stream);
+    return this.remembered.slice(stream, from, to);
   }
 
   /** True when an output acts while the batch runs, so that its plan must be durable first. */

@@ -3,13 +3,20 @@ import { copyPlain } from '../base/plain-data.ts';
 import type { Duration } from '../base/time.ts';
 import { ownCopy } from '../rdd/own-copy.ts';
 import { reduceByKey } from '../rdd/pair-operations.ts';
-import { HashPartitioner } from '../rdd/partitioner.ts';
+import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import { makeCombineStage } from '../rdd/stages.ts';
 import type { StatePartition } from '../state/state-partition.ts';
-import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
-import { requireMultiple, StatefulNode, type StatefulOptions, StateRDD } from './stateful-node.ts';
+import { foldKey, SlidingFold } from './sliding-fold.ts';
+import {
+  keyedTable,
+  requireMultiple,
+  StatefulNode,
+  type StatefulOptions,
+  StateRDD,
+  statePartitioner,
+} from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
 
 export interface KeyedWindowOptions<K, V> extends StatefulOptions {
@@ -18,10 +25,14 @@ export interface KeyedWindowOptions<K, V> extends StatefulOptions {
 }
 
 interface KeyedWindow<K, V> extends KeyedWindowOptions<K, V> {
+  /** Name of the method that made it. */
+  readonly operator: string;
   readonly reduce: (a: V, b: V) => V;
   readonly inverse: ((a: V, b: V) => V) | undefined;
   readonly length: Duration;
   readonly slide: Duration | undefined;
+  /** Fold the panes of every window afresh: for values that grow with every step, such as groups. */
+  readonly foldsAfresh?: boolean | undefined;
 }
 
 /** A stretch of panes, both ends included. */
@@ -29,6 +40,8 @@ interface PaneRange {
   readonly first: number;
   readonly last: number;
 }
+
+type WindowEmitter<K, V> = (state: StatePartition, partition: number) => [K, V][];
 
 interface Folded<K, V> {
   readonly key: K;
@@ -39,33 +52,38 @@ interface Folded<K, V> {
  * Spark's reduceByKeyAndWindow. One aggregate per key and pane, a pane being the greatest common divisor of length and
  * slide: each is written once while its batches come in and dropped with its pane, never once per overlapping window.
  *
- * Without an inverse function a slide folds the panes of the window. With one, pane 0 holds the value of the window that
+ * Without an inverse function the window's values come from a SlidingFold over the panes, kept in memory beside the state
+ * and rebuilt from it after a restart. With one, pane 0 holds the value of the window that
  * was emitted last, and a slide touches only the keys of the panes that leave and enter; the meta value names the newest
  * pane that has entered. The value is stored, not folded anew at a restart: with floating point numbers the two differ.
  */
 export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
   readonly #parent: StreamNode<readonly [K, V]>;
   readonly #window: KeyedWindow<K, V>;
-  readonly #partitioner: HashPartitioner;
+  readonly #partitioner: Partitioner;
   readonly #stage = ownCopy(makeCombineStage)();
+  /** By partition. */
+  readonly #folds: SlidingFold<K, V>[] = [];
   readonly #paneMs: number;
   readonly #panesPerWindow: number;
 
   constructor(parent: StreamNode<readonly [K, V]>, window: KeyedWindow<K, V>) {
     const lengthMs = window.length.milliseconds;
     const slideMs = window.slide?.milliseconds ?? parent.slideMs;
-    requireMultiple('reduceByKeyAndWindow', 'length', lengthMs, parent.slideMs);
-    requireMultiple('reduceByKeyAndWindow', 'slide', slideMs, parent.slideMs);
-    const uid = parent.graph.assignUid('reduceByKeyAndWindow', window.uid);
-    const partitioner = new HashPartitioner(window.numPartitions ?? parent.graph.defaultParallelism);
+    const { operator } = window;
+    requireMultiple(operator, 'length', lengthMs, parent.slideMs);
+    requireMultiple(operator, 'slide', slideMs, parent.slideMs);
+    const uid = parent.graph.assignUid(operator, window.uid);
+    const partitioner = statePartitioner(parent.graph, operator, window);
     super({
       graph: parent.graph,
-      operator: 'reduceByKeyAndWindow',
+      operator,
       uid,
       parent,
       slideMs,
-      table: new StateTable({ uid, numPartitions: partitioner.numPartitions }),
+      table: keyedTable(uid, partitioner),
       parameters: { lengthMs, slideMs, inverse: window.inverse === undefined ? 0 : 1 },
+      mustCheckpoint: window.inverse !== undefined,
     });
     this.#parent = parent;
     this.#window = window;
@@ -83,39 +101,42 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
     const window = { first: last - this.#panesPerWindow + 1, last };
     const newestEntered = (this.table.meta as number | undefined) ?? 0;
     if (this.#window.inverse !== undefined) this.table.meta = last;
-    return this.#absorb(batch, (state) => {
-      const rows =
-        this.#window.inverse === undefined
-          ? this.#fold(state, window)
-          : this.#slide(state, window, newestEntered, this.#window.inverse);
+    return this.#absorb(batch, (state, partition) => {
+      const rows = this.#emit(state, partition, window, newestEntered);
       for (const pane of state.panes()) if (pane > 0 && pane < window.first) state.dropPane(pane);
       return rows;
     });
   }
 
   /** Takes the batch's rows into the open pane; `emit` gives the rows of the window, if one ends here. */
-  #absorb(batch: Batch, emit: ((state: StatePartition) => [K, V][]) | undefined): RDD<[K, V]> {
+  #absorb(batch: Batch, emit: WindowEmitter<K, V> | undefined): RDD<[K, V]> {
     const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
     const reduce = this.#window.reduce;
     const pane = this.#pane(batch);
-    const step = (state: StatePartition, rows: readonly (readonly [K, V])[]): [K, V][] => {
+    const step = (state: StatePartition, rows: readonly (readonly [K, V])[], partition: number): [K, V][] => {
       for (let i = 0; i < rows.length; i++) {
         const [key, value] = rows[i]!;
         const id = keyIdentity(key);
         const cell = state.get(pane, id);
         state.put(pane, id, key, cell === undefined ? value : reduce(copyPlain(cell.value) as V, value));
       }
-      return emit === undefined ? [] : emit(state);
+      return emit === undefined ? [] : emit(state, partition);
     };
     const reduced: RDD<readonly [K, V]> = reduceByKey(parent, reduce, this.#partitioner, this.#stage);
     return new StateRDD<readonly [K, V], [K, V]>({ parent: reduced, node: this, batch, keepsKeys: true, step });
   }
 
-  /** The window's value per key, panes folded from the oldest to the newest. */
-  #fold(state: StatePartition, panes: PaneRange): [K, V][] {
-    const rows: [K, V][] = [];
-    for (const folded of this.#foldPanes(state, panes).values()) rows.push([folded.key, folded.value]);
-    return rows;
+  #emit(state: StatePartition, partition: number, window: PaneRange, newestEntered: number): [K, V][] {
+    const { inverse, reduce, foldsAfresh } = this.#window;
+    if (inverse !== undefined) return this.#slide(state, window, newestEntered, inverse);
+    if (foldsAfresh) {
+      const rows: [K, V][] = [];
+      for (const folded of this.#foldPanes(state, window).values()) rows.push([folded.key, folded.value]);
+      return rows;
+    }
+    this.#folds[partition] ??= new SlidingFold<K, V>(reduce, this.#panesPerWindow);
+    this.#folds[partition].slideTo(window.last, state);
+    return this.#folds[partition].rows();
   }
 
   #slide(state: StatePartition, window: PaneRange, newestEntered: number, inverse: (a: V, b: V) => V): [K, V][] {
@@ -128,7 +149,7 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
       let value: V;
       if (previous === undefined) {
         // A new key, or one that the filter had let go while some of its values were still in the window.
-        const folded = this.#foldKey(state, id, window);
+        const folded = foldKey(state, id, window, reduce);
         if (folded === undefined) continue;
         value = folded;
       } else {
@@ -144,7 +165,7 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
     const rows: [K, V][] = [];
     state.forEach(0, (id, cell) => {
       const value = state.isChanged(0, id) ? cell.value : copyPlain(cell.value);
-      rows.push([cell.key as K, value as V]);
+      rows.push([copyPlain(cell.key) as K, value as V]);
     });
     return rows;
   }
@@ -157,22 +178,11 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
       state.forEach(pane, (id, cell) => {
         const value = copyPlain(cell.value) as V;
         const folded = byKey.get(id);
-        if (folded === undefined) byKey.set(id, { key: cell.key as K, value });
+        if (folded === undefined) byKey.set(id, { key: copyPlain(cell.key) as K, value });
         else folded.value = reduce(folded.value, value);
       });
     }
     return byKey;
-  }
-
-  #foldKey(state: StatePartition, id: KeyIdentity, panes: PaneRange): V | undefined {
-    let folded: V | undefined;
-    for (let pane = Math.max(1, panes.first); pane <= panes.last; pane++) {
-      const cell = state.get(pane, id);
-      if (cell === undefined) continue;
-      const value = copyPlain(cell.value) as V;
-      folded = folded === undefined ? value : this.#window.reduce(folded, value);
-    }
-    return folded;
   }
 
   /** The pane of a batch time; panes count from 1 at zero time and are open at their start. */

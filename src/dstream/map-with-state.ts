@@ -2,13 +2,14 @@ import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { copyPlain, equalPlain } from '../base/plain-data.ts';
 import type { Duration, Time } from '../base/time.ts';
-import { HashPartitioner } from '../rdd/partitioner.ts';
+import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
+import { andThen } from '../rdd/task.ts';
 import type { Cell, StatePartition } from '../state/state-partition.ts';
-import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
-import { StatefulNode, type StatefulOptions, StateRDD } from './stateful-node.ts';
-import type { StreamNode } from './stream-node.ts';
+import { type InitialState, InitialStateLoader } from './initial-state.ts';
+import { keyedTable, StatefulNode, StateRDD, statePartitioner, type UidOption } from './stateful-node.ts';
+import { StreamNode } from './stream-node.ts';
 
 /** The state of one key during one call of the function of `mapWithState`. Don't keep it: it is reused. Source: Spark's `State`. */
 export interface State<S> {
@@ -30,21 +31,27 @@ export interface State<S> {
  */
 export type StateFunction<K, V, S, M> = (key: K, value: V | undefined, state: State<S>, time: Time) => M;
 
+interface StateSpecFields<K, V, S, M> {
+  readonly run: StateFunction<K, V, S, M>;
+  readonly timeoutMs?: number | undefined;
+  readonly initialState?: InitialState<K, S> | undefined;
+  readonly numPartitions?: number | undefined;
+  readonly partitioner?: Partitioner | undefined;
+}
+
 /** What `mapWithState` does with each record. Immutable: every method gives a new spec. Source: Spark's `StateSpec`. */
 export class StateSpec<K, V, S, M> {
-  readonly run: StateFunction<K, V, S, M>;
-  readonly timeoutMs: number | undefined;
+  readonly fields: StateSpecFields<K, V, S, M>;
 
-  private constructor(run: StateFunction<K, V, S, M>, timeoutMs: number | undefined) {
-    this.run = run;
-    this.timeoutMs = timeoutMs;
+  private constructor(fields: StateSpecFields<K, V, S, M>) {
+    this.fields = fields;
   }
 
   static function<K, V, S, M>(run: StateFunction<K, V, S, M>): StateSpec<K, V, S, M> {
     if (typeof run !== 'function') {
       throw new TidemarkError('OPTION_INVALID', `StateSpec.function(${String(run)}): the argument must be a function.`);
     }
-    return new StateSpec(run, undefined);
+    return new StateSpec({ run });
   }
 
   /** Removes a key that had no data for longer than `idle`, after one last call. Checked in every batch. */
@@ -52,19 +59,34 @@ export class StateSpec<K, V, S, M> {
     if (idle.milliseconds <= 0) {
       throw new TidemarkError('OPTION_INVALID', `StateSpec.timeout(${idle}): the timeout must be positive.`);
     }
-    return new StateSpec(this.run, idle.milliseconds);
+    return new StateSpec({ ...this.fields, timeoutMs: idle.milliseconds });
+  }
+
+  /** State the stream begins with. The function is not called for it; for timeouts it is as old as the first batch. */
+  initialState(rows: InitialState<K, S>): StateSpec<K, V, S, M> {
+    return new StateSpec({ ...this.fields, initialState: rows });
+  }
+
+  /** Partitions of the state. Of this and `partitioner` the last call counts. */
+  numPartitions(numPartitions: number): StateSpec<K, V, S, M> {
+    return new StateSpec({ ...this.fields, numPartitions, partitioner: undefined });
+  }
+
+  partitioner(partitioner: Partitioner): StateSpec<K, V, S, M> {
+    return new StateSpec({ ...this.fields, partitioner, numPartitions: undefined });
   }
 }
 
 /** Spark's mapWithState: one call per record, in order; state is touched by keys with data, or whose timeout has passed. */
 export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefined>> {
   readonly #parent: StreamNode<readonly [K, V]>;
-  readonly #spec: StateSpec<K, V, S, M>;
-  readonly #partitioner: HashPartitioner;
+  readonly #spec: StateSpecFields<K, V, S, M>;
+  readonly #partitioner: Partitioner;
+  readonly #initial: InitialStateLoader<K, S>;
 
-  constructor(parent: StreamNode<readonly [K, V]>, spec: StateSpec<K, V, S, M>, options: StatefulOptions) {
+  constructor(parent: StreamNode<readonly [K, V]>, { fields: spec }: StateSpec<K, V, S, M>, options: UidOption) {
     const uid = parent.graph.assignUid('mapWithState', options.uid);
-    const partitioner = new HashPartitioner(options.numPartitions ?? parent.graph.defaultParallelism);
+    const partitioner = statePartitioner(parent.graph, 'mapWithState', spec);
     const keepsTimes = spec.timeoutMs !== undefined;
     super({
       graph: parent.graph,
@@ -72,12 +94,13 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
       uid,
       parent,
       slideMs: parent.slideMs,
-      table: new StateTable({ uid, numPartitions: partitioner.numPartitions, keepsTimes }),
+      table: keyedTable(uid, partitioner, keepsTimes),
       parameters: { keepsTimes: keepsTimes ? 1 : 0 },
     });
     this.#parent = parent;
     this.#spec = spec;
     this.#partitioner = partitioner;
+    this.#initial = new InitialStateLoader(this.table, spec.initialState ?? [], (key) => partitioner.partition(key));
   }
 
   override advance(batch: Batch): RDD<unknown> | undefined {
@@ -90,12 +113,16 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
 
   protected override compute(batch: Batch): RDD<Exclude<M, undefined>> {
     const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
+    const load = this.#initial.begin();
     return new StateRDD<readonly [K, V], Exclude<M, undefined>>({
       parent: parent.partitionBy(this.#partitioner),
       node: this,
       batch,
       keepsKeys: false,
-      step: (state, rows) => this.#step(state, rows, batch),
+      step: (state, rows, partition) => {
+        load?.(state, partition, this.#touchMs(batch));
+        return this.#step(state, rows, batch);
+      },
     });
   }
 
@@ -119,14 +146,43 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
       for (const cell of state.expiring(this.timeoutThresholdMs(batch))) {
         const id = keyIdentity(cell.key);
         if (touched.has(id)) continue;
-        const mapped = run(cell.key as K, undefined, new StateSlot<S>(cell.key, cell, true), batch.time);
+        const mapped = run(copyPlain(cell.key) as K, undefined, new StateSlot<S>(cell.key, cell, true), batch.time);
         if (mapped !== undefined) out.push(mapped as Exclude<M, undefined>);
         state.remove(0, id);
       }
     }
-    const touchMs = this.#spec.timeoutMs === undefined ? 0 : batch.timeMs;
-    for (const [id, slot] of touched) slot.store(state, id, touchMs);
+    for (const [id, slot] of touched) slot.store(state, id, this.#touchMs(batch));
     return out;
+  }
+
+  #touchMs(batch: Batch): number {
+    return this.#spec.timeoutMs === undefined ? 0 : batch.timeMs;
+  }
+}
+
+/** Every key and its state, every batch, as the batch leaves it. */
+export class StateSnapshotNode<K, S> extends StreamNode<[K, S]> {
+  readonly #states: StatefulNode<unknown>;
+
+  constructor(states: StatefulNode<unknown>) {
+    super(states.graph, 'stateSnapshots', [states], states.slideMs);
+    this.#states = states;
+  }
+
+  protected override compute(batch: Batch): RDD<[K, S]> | undefined {
+    const advanced = this.#states.rdd(batch);
+    if (advanced === undefined) return undefined;
+    const { table } = this.#states;
+    return batch.rdds.rdd<[K, S]>({
+      name: 'stateSnapshots',
+      numPartitions: advanced.numPartitions,
+      dependencies: [advanced],
+      pipe: (partition, task, push) =>
+        andThen(
+          advanced.pipe(partition, task, () => {}),
+          () => table.partition(partition).forEach(0, (_id, { key, value }) => push([key as K, copyPlain(value) as S])),
+        ),
+    });
   }
 }
 

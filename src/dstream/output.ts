@@ -14,6 +14,12 @@ export interface BatchInfo {
 
 export type ForeachBody<T> = (rdd: RDD<T>, time: Time, batch: BatchInfo) => void | Promise<void>;
 
+/** The rows of one partition of a batch; with the partition's number as a part of its identity. */
+export type PartitionBody<T> = (
+  rows: readonly T[],
+  batch: BatchInfo & { readonly partition: number },
+) => void | Promise<void>;
+
 /** Runs while the batch runs, again after a crash: at least once, the same rows each time. */
 export interface ForeachOutput {
   readonly kind: 'foreach';

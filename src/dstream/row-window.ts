@@ -37,9 +37,15 @@ export class RowWindowNode<T> extends StatefulNode<T> {
       slideMs,
       table: new StateTable({ uid, numPartitions: 1, partitionOf: (key) => (key as SliceKey)[1] }),
       parameters: { lengthMs: length.milliseconds, slideMs },
+      mustCheckpoint: false,
     });
     this.#parent = parent;
     this.#lengthMs = length.milliseconds;
+  }
+
+  /** The rows of a window are kept anyway; asked to persist, it has its parent do so, as in Spark. */
+  override persist(): void {
+    this.#parent.persist();
   }
 
   override advance(batch: Batch): RDD<unknown> | undefined {

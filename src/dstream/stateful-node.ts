@@ -1,8 +1,9 @@
 import { TidemarkError } from '../base/errors.ts';
+import { HashPartitioner, type Partitioner } from '../rdd/partitioner.ts';
 import { RDD } from '../rdd/rdd.ts';
 import type { TaskContext } from '../rdd/task.ts';
 import type { StatePartition } from '../state/state-partition.ts';
-import type { StateTable } from '../state/state-table.ts';
+import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
 import type { DStreamGraph } from './graph.ts';
 import { StreamNode } from './stream-node.ts';
@@ -14,8 +15,10 @@ export interface UidOption {
 }
 
 export interface StatefulOptions extends UidOption {
-  /** Partitions of the state. Default: the context's `defaultParallelism`. */
+  /** Partitions of the state. Default: the context's `defaultParallelism`. May differ from start to start. */
   readonly numPartitions?: number | undefined;
+  /** Which partition a key belongs to, instead of its hash. Must always decide the same. */
+  readonly partitioner?: Partitioner | undefined;
 }
 
 interface StatefulNodeFields {
@@ -27,6 +30,8 @@ interface StatefulNodeFields {
   readonly table: StateTable;
   /** What the stored state depends on: a restart with other values is refused. */
   readonly parameters: Readonly<Record<string, number>>;
+  /** False: the program may also run without a checkpoint, as Spark's plain windows do. Default true. */
+  readonly mustCheckpoint?: boolean | undefined;
 }
 
 /**
@@ -37,12 +42,14 @@ export abstract class StatefulNode<T> extends StreamNode<T> {
   readonly uid: string;
   readonly table: StateTable;
   readonly parameters: Readonly<Record<string, number>>;
+  readonly mustCheckpoint: boolean;
 
   constructor(fields: StatefulNodeFields) {
     super(fields.graph, fields.operator, [fields.parent], fields.slideMs);
     this.uid = fields.uid;
     this.table = fields.table;
     this.parameters = fields.parameters;
+    this.mustCheckpoint = fields.mustCheckpoint ?? true;
     fields.graph.stateful.push(this as StatefulNode<unknown>);
   }
 
@@ -108,4 +115,25 @@ export function requireMultiple(operator: string, field: string, ms: number, par
     'GRAPH_INVALID',
     `${operator}: the ${field} of ${ms} ms must be a positive multiple of the parent stream's slide of ${parentSlideMs} ms.`,
   );
+}
+
+/** @throws OPTION_INVALID */
+export function statePartitioner(graph: DStreamGraph, operator: string, options: StatefulOptions): Partitioner {
+  const { numPartitions, partitioner } = options;
+  if (partitioner === undefined) return new HashPartitioner(numPartitions ?? graph.defaultParallelism);
+  if (numPartitions === undefined || numPartitions === partitioner.numPartitions) return partitioner;
+  throw new TidemarkError(
+    'OPTION_INVALID',
+    `${operator}: numPartitions is ${numPartitions}, and the partitioner has ${partitioner.numPartitions}. Give one of them.`,
+  );
+}
+
+/** A table whose keys lie where the partitioner puts them, also after a restore. */
+export function keyedTable(uid: string, partitioner: Partitioner, keepsTimes = false): StateTable {
+  return new StateTable({
+    uid,
+    numPartitions: partitioner.numPartitions,
+    keepsTimes,
+    partitionOf: (key) => partitioner.partition(key),
+  });
 }

@@ -16,6 +16,9 @@ export abstract class StreamNode<out T> {
   readonly parents: readonly StreamNode<unknown>[];
   /** This stream has an RDD every so many milliseconds; a multiple of the batch interval. */
   readonly slideMs: number;
+  /** What the user calls the stream, for people. */
+  label: string | undefined;
+  #isPersisted = false;
 
   constructor(graph: DStreamGraph, operator: string, parents: readonly StreamNode<unknown>[], slideMs: number) {
     this.graph = graph;
@@ -30,6 +33,18 @@ export abstract class StreamNode<out T> {
   /** The RDD of this batch, generated once; undefined when the stream has none at this time (it slides in larger steps). */
   rdd(batch: Batch): RDD<T> | undefined {
     if (!batch.isValidFor(this.slideMs)) return undefined;
-    return batch.once(this, () => this.compute(batch));
+    return batch.once(this, () => {
+      const rdd = this.compute(batch);
+      return this.#isPersisted || batch.isRemembered ? rdd?.persist() : rdd;
+    });
+  }
+
+  /** Every batch's RDD keeps its rows when they are first computed, and loses them with the batch. */
+  persist(): void {
+    this.#isPersisted = true;
+  }
+
+  get isPersisted(): boolean {
+    return this.#isPersisted;
   }
 }

@@ -38,6 +38,7 @@ export async function runMicroBatch(driver: Driver, timeMs: number, submissionTi
     generation: driver.generation,
     rdds: driver.rdds,
     plans: plan.sources,
+    isRemembered: graph.remembered.isActive,
   });
   let effects: Effects;
   try {
@@ -46,6 +47,7 @@ export async function runMicroBatch(driver: Driver, timeMs: number, submissionTi
     await ports.crash('batch:state-advanced');
     effects = await runOutputs(driver, batch, outputs);
     await ports.crash('batch:staged');
+    await graph.remembered.keepRows(batch, graph.sources);
     const deltas = sealState(driver, batch.batchId);
     const next = await planAhead(driver, batch.batchId, timeMs);
     if (log !== undefined) {
@@ -70,6 +72,7 @@ export async function runMicroBatch(driver: Driver, timeMs: number, submissionTi
   for (const node of driver.stateful) node.table.merge(node.timeoutThresholdMs(batch)); // B2
   driver.lastBatch = { batchId: batch.batchId, batchTimeMs: timeMs };
   driver.receipts = [];
+  graph.remembered.add(batch);
   for (const { uid, source } of graph.sources) {
     const sourcePlan = plan.sources.get(uid);
     if (sourcePlan !== undefined) source.committed(sourcePlan);

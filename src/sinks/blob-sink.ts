@@ -42,7 +42,27 @@ interface BlobHandle {
  * @throws TidemarkError OPTION_INVALID, URL_INVALID
  */
 export function blobSink(options: BlobSinkOptions): Sink<unknown> {
-  return new BlobSink(options);
+  requireKnownOptions('blobSink', options, [...ownOptionNames, ...storeOptionNames]);
+  const { format = 'jsonl', ...rest } = options;
+  if (!lineFormats.includes(format)) {
+    throw new TidemarkError('OPTION_INVALID', `format is '${format}'; accepted: ${lineFormats.join(', ')}.`);
+  }
+  return new BlobSink(rest, {
+    kind: 'blob',
+    description: parseStoreUrl(options.url).url,
+    name: (uid, { batchTimeMs, generation }) => outputName(uid, { batchTimeMs, generation, format }),
+    encode: (partitions) => encodeLines(format, partitions),
+  });
+}
+
+/** What the objects of a sink are called, and what is in them. */
+export interface BlobForm {
+  readonly kind: string;
+  readonly description: string;
+  /** Of a batch's object, relative to the sink's URL. */
+  readonly name: (uid: string, batch: SinkBatch) => string;
+  /** No bytes: no object. */
+  readonly encode: (partitions: readonly (readonly unknown[])[]) => Uint8Array;
 }
 
 /**
@@ -59,12 +79,12 @@ export function blobSink(options: BlobSinkOptions): Sink<unknown> {
  *   S4. A staged object is removed only when its output is there, or its driver is fenced and all that it committed
  *       is published (sweep).
  */
-class BlobSink implements Sink<unknown> {
-  readonly kind = 'blob';
+export class BlobSink implements Sink<unknown> {
+  readonly kind: string;
   readonly guarantee = 'exactly once';
   readonly description: string;
   readonly #url: string;
-  readonly #format: LineFormat;
+  readonly #form: BlobForm;
   readonly #inlineBytesMax: number;
   readonly #storeOptions: StoreOptions;
   readonly #openStore: (url: string, options: StoreOptions) => Promise<ObjectStore>;
@@ -73,24 +93,15 @@ class BlobSink implements Sink<unknown> {
   #keptBytes = 0;
   #opened: { readonly store: ObjectStore; readonly opening: SinkOpening } | undefined;
 
-  constructor(options: BlobSinkOptions) {
-    requireKnownOptions('blobSink', options, [...ownOptionNames, ...storeOptionNames]);
-    const {
-      url,
-      format = 'jsonl',
-      inlineBytesMax = 256 * 1024,
-      openStore = openObjectStore,
-      ...storeOptions
-    } = options;
-    if (!lineFormats.includes(format)) {
-      throw new TidemarkError('OPTION_INVALID', `format is '${format}'; accepted: ${lineFormats.join(', ')}.`);
-    }
+  constructor(options: Omit<BlobSinkOptions, 'format'>, form: BlobForm) {
+    const { url, inlineBytesMax = 256 * 1024, openStore = openObjectStore, ...storeOptions } = options;
     if (!Number.isSafeInteger(inlineBytesMax) || inlineBytesMax < 0) {
       throw new TidemarkError('OPTION_INVALID', `inlineBytesMax is ${inlineBytesMax}; give a number of bytes from 0.`);
     }
-    this.description = parseStoreUrl(url).url;
+    this.kind = form.kind;
+    this.description = form.description;
     this.#url = url;
-    this.#format = format;
+    this.#form = form;
     this.#inlineBytesMax = inlineBytesMax;
     this.#storeOptions = storeOptions;
     this.#openStore = openStore;
@@ -103,12 +114,12 @@ class BlobSink implements Sink<unknown> {
 
   async stage(batch: SinkBatch, partitions: readonly (readonly unknown[])[]): Promise<unknown> {
     const { store, opening } = this.#use();
-    const bytes = encodeLines(this.#format, partitions);
+    const bytes = this.#form.encode(partitions);
     if (bytes.length === 0) return undefined;
-    const { batchId, batchTimeMs, generation } = batch;
+    const { batchId } = batch;
     const { streamId, uid, epoch } = opening;
     const sha256 = hash(bytes);
-    const name = outputName(uid, { batchTimeMs, generation, format: this.#format });
+    const name = this.#form.name(uid, batch);
     const handle = { name, sha256, sizeBytes: bytes.length };
     if (bytes.length <= this.#inlineBytesMax) return { ...handle, content: { bytes } } satisfies BlobHandle;
 

@@ -1,0 +1,35 @@
+import { keyIdentity } from '../base/canonical-key.ts';
+import type { StatePartition } from '../state/state-partition.ts';
+import type { StateTable } from '../state/state-table.ts';
+
+/** Rows a state begins with. */
+export type InitialState<K, S> = readonly (readonly [K, S])[];
+
+const applied = 1;
+
+/**
+ * Puts the initial state into a table in the first batch of the stream that has the operator, and never again: the table's
+ * meta value remembers it. A table that holds keys already, because an older program made them, is left alone.
+ */
+export class InitialStateLoader<K, S> {
+  readonly #table: StateTable;
+  readonly #rows: InitialState<K, S>;
+  readonly #partitionOf: (key: unknown) => number;
+
+  constructor(table: StateTable, rows: InitialState<K, S>, partitionOf: (key: unknown) => number) {
+    this.#table = table;
+    this.#rows = rows;
+    this.#partitionOf = partitionOf;
+  }
+
+  /** What a batch's tasks have to do first, each for its partition; undefined when there is nothing to load. */
+  begin(): ((state: StatePartition, partition: number, timeMs: number) => void) | undefined {
+    if (this.#rows.length === 0 || this.#table.meta === applied || this.#table.keyCount > 0) return undefined;
+    this.#table.meta = applied;
+    return (state, partition, timeMs) => {
+      for (const [key, value] of this.#rows) {
+        if (this.#partitionOf(key) === partition) state.put(0, keyIdentity(key), key, value, timeMs);
+      }
+    };
+  }
+}

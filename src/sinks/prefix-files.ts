@@ -1,0 +1,88 @@
+import { ByteReader } from '../base/byte-reader.ts';
+import { ByteWriter } from '../base/byte-writer.ts';
+import { TidemarkError } from '../base/errors.ts';
+import { requireKnownOptions } from '../base/options.ts';
+import { readValue, writeValue } from '../base/value-codec.ts';
+import { openObjectStore, type StoreOptions, storeOptionNames } from '../storage/open-store.ts';
+import { parseStoreUrl } from '../storage/store-url.ts';
+import { BlobSink } from './blob-sink.ts';
+import { encodeLines } from './line-format.ts';
+import type { Sink } from './sink.ts';
+
+interface FilePlace {
+  readonly prefix: string;
+  readonly suffix: string | undefined;
+}
+
+/**
+ * One file per batch that has rows, exactly once, under the names Spark gives: see {@link batchFileName}. `text`: a row per
+ * line; `objects`: the stored form of every row, one after the other.
+ *
+ * @throws OPTION_INVALID, URL_INVALID
+ */
+export function prefixFilesSink(format: 'text' | 'objects', place: FilePlace, options: StoreOptions): Sink<unknown> {
+  const method = format === 'text' ? 'saveAsTextFiles' : 'saveAsObjectFiles';
+  requireKnownOptions(method, options, storeOptionNames);
+  const { url, name } = splitPrefix(method, place.prefix);
+  return new BlobSink(
+    { url, ...options },
+    {
+      kind: `${format}-files`,
+      description: `${parseStoreUrl(url).url}/${batchFileName(name, place.suffix, '<ms>')}`,
+      // Another generation is another content for the same batch time.
+      name: (_uid, { batchTimeMs, generation }) =>
+        batchFileName(name, place.suffix, generation === 0 ? batchTimeMs : `${batchTimeMs}-g${generation}`),
+      encode: format === 'text' ? (partitions) => encodeLines('text', partitions) : encodeObjects,
+    },
+  );
+}
+
+/** Spark's rule: `prefix-<ms>[.suffix]`, `<ms>[.suffix]` without a prefix. */
+export function batchFileName(
+  prefix: string | null | undefined,
+  suffix: string | null | undefined,
+  time: number | string,
+): string {
+  const start = prefix ? `${prefix}-${time}` : `${time}`;
+  return suffix ? `${start}.${suffix}` : start;
+}
+
+/** The rows of one file of saveAsObjectFiles, by the URL of the file. */
+export async function readObjectFile<T = unknown>(url: string, options: StoreOptions = {}): Promise<T[]> {
+  const { url: folder, name } = splitPrefix('readObjectFile', url);
+  const store = await openObjectStore(folder, options);
+  try {
+    const found = await store.get(name);
+    if (found.status === 'missing') throw new TidemarkError('OPTION_INVALID', `${url} does not exist.`);
+    const reader = new ByteReader(found.bytes);
+    const rows: T[] = [];
+    while (reader.remaining > 0) rows.push(readValue(reader) as T);
+    return rows;
+  } finally {
+    await store.close();
+  }
+}
+
+function encodeObjects(partitions: readonly (readonly unknown[])[]): Uint8Array {
+  const writer = new ByteWriter();
+  for (const rows of partitions) for (let i = 0; i < rows.length; i++) writeValue(writer, rows[i]);
+  return writer.finish();
+}
+
+/** The folder a store is opened on, and how names in it begin. */
+function splitPrefix(method: string, prefix: string): { readonly url: string; readonly name: string } {
+  if (typeof prefix !== 'string' || prefix === '') {
+    throw new TidemarkError(
+      'OPTION_INVALID',
+      `${method}: give a storage URL or path to write to, not ${String(prefix)}.`,
+    );
+  }
+  const end = prefix.lastIndexOf('/');
+  if (end === -1 && prefix.includes(':')) {
+    throw new TidemarkError(
+      'OPTION_INVALID',
+      `${method}(${prefix}): the last part of the URL, after a slash, begins the names.`,
+    );
+  }
+  return end === -1 ? { url: '.', name: prefix } : { url: prefix.slice(0, end) || '/', name: prefix.slice(end + 1) };
+}
