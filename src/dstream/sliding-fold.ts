@@ -66,7 +66,7 @@ export class SlidingFold<K, V> {
 
   rows(): [K, V][] {
     const rows: [K, V][] = [];
-    for (const { key, value } of this.#keys.values()) rows.push([key, copyPlain(value)]);
+    for (const { key, value } of this.#keys.values()) rows.push([copyPlain(key), copyPlain(value)]);
     return rows;
   }
 
