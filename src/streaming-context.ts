@@ -205,7 +205,10 @@ export class StreamingContext {
     this.#graph.remembered.remember(duration);
   }
 
-  /** Gives up the stored state of an operator that the program no longer has, or has changed beyond recognition. */
+  /**
+   * Gives up the stored state of an operator that the program no longer has, or has changed beyond recognition. Takes effect
+   * once, at the first start with this call: the call may stay, and what the operator stores from then on is kept.
+   */
   dropState(uid: string): void {
     this.#requireInitialized('dropState()');
     this.#droppedState.add(uid);

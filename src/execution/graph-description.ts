@@ -11,6 +11,8 @@ export interface GraphDescription {
   readonly outputs: readonly { readonly uid: string; readonly kind: string; readonly description: string }[];
   /** All operators in order of definition: for people. */
   readonly operators: readonly string[];
+  /** State that was given up with `dropState`, by uid: the last batch before that. */
+  readonly droppedState?: Readonly<Record<string, number>> | undefined;
 }
 
 type Identity = Readonly<Record<string, string>>;
@@ -22,6 +24,27 @@ interface Mismatch {
   readonly stored: string;
   readonly running: string;
   readonly action: string;
+}
+
+/**
+ * What the next fence says of given up state. A call of `dropState` takes effect once, so it may stay in the program: it
+ * does so again only when the operator does not fit any more. What was given up and not followed by a batch yet is still to be
+ * given up, also when a crash came between and the call has gone since.
+ */
+export function dropsAfter(
+  stored: GraphDescription | undefined,
+  running: GraphDescription,
+  named: ReadonlySet<string>,
+  lastBatchId: number,
+): Readonly<Record<string, number>> {
+  const before = stored?.droppedState ?? {};
+  const drops: Record<string, number> = {};
+  for (const [uid, batchId] of Object.entries(before)) if (batchId === lastBatchId) drops[uid] = batchId;
+  for (const uid of named) {
+    const isDone = before[uid] !== undefined && describeState(stored, uid) === describeState(running, uid);
+    drops[uid] = isDone ? before[uid]! : lastBatchId;
+  }
+  return drops;
 }
 
 export function describeGraph(graph: DStreamGraph, stateful: readonly StatefulNode<unknown>[]): GraphDescription {
@@ -111,16 +134,20 @@ function stateMismatches(
   dropped: ReadonlySet<string>,
 ): Mismatch[] {
   const mismatches: Mismatch[] = [];
-  for (const { uid, operator, parameters } of stored.stateful) {
+  for (const { uid } of stored.stateful) {
     if (dropped.has(uid)) continue;
-    const now = running.stateful.find((node) => node.uid === uid);
-    const before = `${operator} ${formatFields(parameters)}`;
-    const after = now === undefined ? 'missing' : `${now.operator} ${formatFields(now.parameters)}`;
+    const before = describeState(stored, uid);
+    const after = describeState(running, uid);
     if (before === after) continue;
     const action = `restore it under uid '${uid}', or give its state up with ssc.dropState('${uid}')`;
     mismatches.push({ what: `state '${uid}'`, stored: before, running: after, action });
   }
   return mismatches;
+}
+
+function describeState(graph: GraphDescription | undefined, uid: string): string {
+  const node = graph?.stateful.find((candidate) => candidate.uid === uid);
+  return node === undefined ? 'missing' : `${node.operator} ${formatFields(node.parameters)}`;
 }
 
 function outputMismatches(

@@ -1,4 +1,4 @@
-import { invariant } from '../base/errors.ts';
+import { invariant, TidemarkError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
 import type { CheckpointOptions } from '../checkpoint/checkpoint-options.ts';
@@ -13,7 +13,13 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { StoreView } from '../storage/store-view.ts';
 import { batchesDue } from './batch-times.ts';
 import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
-import { describeGraph, type GraphDescription, requireCompatible, requireRecoverable } from './graph-description.ts';
+import {
+  describeGraph,
+  dropsAfter,
+  type GraphDescription,
+  requireCompatible,
+  requireRecoverable,
+} from './graph-description.ts';
 import { sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
 
@@ -62,7 +68,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   const log = checkpoint === undefined ? undefined : await fence(request, stateful);
   const recovered = log?.recovered;
   const status = recovered?.status;
-  const stateBytes = recovered === undefined ? 0 : await restoreState(recovered, stateful, request.droppedState);
+  const stateBytes = log === undefined ? 0 : await restoreState(log, stateful);
   await ports.crash('recovery:state-restored');
 
   const zeroTimeMs = log?.status.zeroTimeMs ?? zeroTime(request);
@@ -121,9 +127,12 @@ function zeroTime({ graph, ports }: StartRequest): number {
 }
 
 async function fence(request: StartRequest, stateful: readonly StatefulNode<unknown>[]): Promise<CheckpointLog> {
-  const { graph, ports, random, checkpoint, appName } = request;
+  const { graph, ports, random, checkpoint, appName, droppedState } = request;
   invariant(checkpoint !== undefined, 'A fence needs a checkpoint.');
-  const description = describeGraph(graph, stateful);
+  const running = describeGraph(graph, stateful);
+  const found = checkpoint.found?.status;
+  const drops = dropsAfter(found?.graph as GraphDescription | undefined, running, droppedState, lastBatchId(found));
+  const description: GraphDescription = { ...running, droppedState: drops };
   await ports.crash('recovery:read');
   return CheckpointLog.takeOver(
     checkpoint.store,
@@ -133,25 +142,41 @@ async function fence(request: StartRequest, stateful: readonly StatefulNode<unkn
     (status) => {
       if (status.graph === undefined) return;
       requireRecoverable(graph, status.graph as GraphDescription, checkpoint.store.url);
-      requireCompatible(status.graph as GraphDescription, description, status.unpublished, request.droppedState);
+      requireCompatible(status.graph as GraphDescription, description, status.unpublished, droppedState);
+      if (Object.keys(drops).length === 0 || lastBatchId(status) === lastBatchId(found)) return;
+      throw new TidemarkError(
+        'FENCED',
+        'Another driver ran batches of this stream while this one started and was to drop state. Stop the other one first.',
+      );
     },
   );
 }
 
-/** @throws STATE_MISMATCH, CHECKPOINT_CORRUPT */
+/**
+ * Restores the operators that the last batch knew, but for what is given up. Others start empty, whatever the log still
+ * holds under their uid.
+ * @throws STATE_MISMATCH, CHECKPOINT_CORRUPT
+ */
 async function restoreState(
-  recovered: StreamCheckpoint,
+  { recovered, status }: CheckpointLog,
   stateful: readonly StatefulNode<unknown>[],
-  dropped: ReadonlySet<string>,
 ): Promise<number> {
-  const tables = new Map(stateful.map(({ uid, table }) => [uid, table]));
+  const { fingerprints } = recovered.status;
+  const drops = (status.graph as GraphDescription).droppedState ?? {};
+  const tables = new Map(
+    stateful
+      .filter(({ uid }) => Object.hasOwn(fingerprints, uid) && drops[uid] !== lastBatchId(recovered.status))
+      .map(({ uid, table }) => [uid, table]),
+  );
   const { bytes } = await recovered.loadState((uid, extent, sinceManifest) => {
-    if (!dropped.has(uid)) tables.get(uid)?.restore(extent, sinceManifest);
+    tables.get(uid)?.restore(extent, sinceManifest);
   });
-  for (const [uid, table] of tables) {
-    if (!dropped.has(uid)) table.verify(recovered.status.fingerprints[uid]);
-  }
+  for (const [uid, table] of tables) table.verify(fingerprints[uid]);
   return bytes;
+}
+
+function lastBatchId(status: StreamStatus | undefined): number {
+  return status?.lastBatch?.batchId ?? 0;
 }
 
 async function openSinks(driver: Driver, streamId: string): Promise<void> {
