@@ -82,6 +82,23 @@ const optionNames = [
   'checkpoint',
   'environment',
 ] as const satisfies readonly (keyof StreamingContextOptions)[];
+const checkpointOptionNames = [
+  'inlineBytesMax',
+  'segmentBytesMax',
+  'manifestEveryRecords',
+  'manifestEveryBytes',
+  'compactionAlpha',
+  'retainManifests',
+  'commitTimeoutMs',
+  'silenceThresholdMs',
+] as const satisfies readonly (keyof CheckpointOptions)[];
+const environmentNames = [
+  'clock',
+  'random',
+  'crashHook',
+  'print',
+  'warn',
+] as const satisfies readonly (keyof EngineEnvironment)[];
 
 /**
  * A streaming application: its inputs, its graph of streams, and the driver that runs it batch by batch.
@@ -113,7 +130,9 @@ export class StreamingContext {
   /** @throws OPTION_INVALID */
   constructor(options: StreamingContextOptions) {
     requireKnownOptions('StreamingContext', options, optionNames);
-    const { batchInterval, environment = {} } = options;
+    const { batchInterval, checkpoint = {}, environment = {} } = options;
+    requireKnownOptions('StreamingContext checkpoint', checkpoint, checkpointOptionNames);
+    requireKnownOptions('StreamingContext environment', environment, environmentNames);
     if (!(batchInterval instanceof Duration) || batchInterval.milliseconds < 1) {
       throw new TidemarkError(
         'OPTION_INVALID',

@@ -1,10 +1,11 @@
+import { describeKind } from '../base/data-path.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { positiveInteger } from '../base/options.ts';
 import { Duration, type Time } from '../base/time.ts';
 import type { Aggregator } from '../rdd/combine.ts';
 import { ownCopy } from '../rdd/own-copy.ts';
 import { reduceByKey } from '../rdd/pair-operations.ts';
-import type { Partitioning, RDD, Row, Widen } from '../rdd/rdd.ts';
+import { type Partitioning, RDD, type Row, type Widen } from '../rdd/rdd.ts';
 import {
   filterStage,
   flatMapStage,
@@ -576,7 +577,10 @@ function requireFunction(operator: string, f: unknown): void {
   throw new TidemarkError('OPTION_INVALID', `${operator}(${String(f)}): the argument must be a function.`);
 }
 
-function requireRdd<T>(operator: string, rdd: RDD<T> | undefined): RDD<T> {
-  if (rdd !== undefined) return rdd;
-  throw new TidemarkError('GRAPH_INVALID', `The function of ${operator} must return an RDD, not undefined.`);
+function requireRdd<T>(operator: string, rdd: unknown): RDD<T> {
+  if (rdd instanceof RDD) return rdd;
+  throw new TidemarkError(
+    'GRAPH_INVALID',
+    `The function of ${operator} must return an RDD, at once, not ${describeKind(rdd)}.`,
+  );
 }

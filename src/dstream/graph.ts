@@ -51,6 +51,13 @@ export class DStreamGraph {
     this.#requiresOpen();
   }
 
+  /** A source object belongs to one input: it has one position. @throws GRAPH_INVALID */
+  addSource(node: SourceNode<unknown>): void {
+    const other = this.sources.find(({ source }) => source === node.source);
+    if (other !== undefined) throw usedTwice('source', node.uid, other.uid);
+    this.sources.push(node);
+  }
+
   /** Adds a stream and returns its id: 0, 1, 2 ... in order of definition, parents first. */
   add(stream: StreamNode<unknown>): number {
     this.#requiresOpen();
@@ -60,6 +67,10 @@ export class DStreamGraph {
 
   addOutput(output: Output): void {
     this.#requiresOpen();
+    if (output.kind === 'sink') {
+      const other = this.outputs.find((known) => known.kind === 'sink' && known.sink === output.sink);
+      if (other !== undefined) throw usedTwice('sink', output.uid, other.uid);
+    }
     this.outputs.push(output);
   }
 
@@ -125,4 +136,11 @@ export class DStreamGraph {
       );
     }
   }
+}
+
+function usedTwice(what: 'sink' | 'source', uid: string, otherUid: string): TidemarkError {
+  return new TidemarkError(
+    'GRAPH_INVALID',
+    `The ${what} of '${uid}' is that of '${otherUid}' already: make one of its own for each of them.`,
+  );
 }

@@ -1,4 +1,4 @@
-import { TidemarkError } from '../base/errors.ts';
+import { TidemarkError, toError } from '../base/errors.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import type { Batch } from './batch.ts';
 import { StreamNode } from './stream-node.ts';
@@ -52,6 +52,16 @@ export class PerBatchNode<T> extends StreamNode<T> {
       }
       rdds.push(rdd);
     }
-    return this.#build(rdds, batch);
+    try {
+      return this.#build(rdds, batch);
+    } catch (error) {
+      if (error instanceof TidemarkError) throw error;
+      throw new TidemarkError(
+        'TASK_FAILED',
+        `The function of ${this.operator} failed in batch ${batch.batchId} (${batch.time}): ${toError(error).message}. ` +
+          'The batch is not committed; the next start runs it again with the same records.',
+        { cause: error, context: { operator: this.operator, batchId: batch.batchId, batchTimeMs: batch.timeMs } },
+      );
+    }
   }
 }

@@ -16,7 +16,7 @@ export class SourceNode<T> extends StreamNode<T> {
     super(graph, source.kind, [], graph.batchIntervalMs);
     this.uid = assigned;
     this.source = source;
-    graph.sources.push(this);
+    graph.addSource(this);
   }
 
   protected override compute(batch: Batch): RDD<T> | undefined {

@@ -99,13 +99,27 @@ export class StateRDD<In, Out> extends RDD<Out> {
       await parent.pipe(partition, task, (row) => {
         input.push(row);
       });
-      rows = step(state, input, partition);
-      // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
-      state.seal(batch.batchId);
+      try {
+        rows = step(state, input, partition);
+        // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
+        state.seal(batch.batchId);
+      } catch (error) {
+        throw ofOperator(node, error);
+      }
       this.#rows[partition] = rows;
     }
     for (let i = 0; i < rows.length; i++) push(rows[i]!);
   }
+}
+
+/** What can't be stored says where it was to be stored. */
+function ofOperator({ uid, operator }: StatefulNode<unknown>, error: unknown): unknown {
+  if (!(error instanceof TidemarkError)) return error;
+  if (error.code !== 'VALUE_UNSUPPORTED' && error.code !== 'KEY_UNSUPPORTED') return error;
+  return new TidemarkError(error.code, `State of operator '${uid}' (${operator}): ${error.message}`, {
+    cause: error,
+    context: { ...error.context, uid },
+  });
 }
 
 /** @throws GRAPH_INVALID when a window's length or slide does not fit its parent. */
