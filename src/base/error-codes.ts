@@ -44,7 +44,7 @@ export const errorCodes = {
   },
   EMPTY_COLLECTION: {
     kind: 'invalid',
-    meaning: 'first() or reduce() was called on an RDD without rows.',
+    meaning: 'first(), reduce(), min() or max() was called on an RDD without rows.',
     action: 'Check isEmpty() first, or use take(1) or fold().',
   },
   URL_INVALID: {
@@ -124,7 +124,7 @@ export const errorCodes = {
   },
   SOURCE_NOT_FOUND: {
     kind: 'invalid',
-    meaning: 'The event hub, consumer group or partition does not exist.',
+    meaning: 'The event hub, consumer group, partition or file does not exist.',
     action: 'Correct the name, or create it.',
   },
   SOURCE_FENCED: {
@@ -146,6 +146,16 @@ export const errorCodes = {
     kind: 'internal',
     meaning: 'An output object exists with other content than this batch produced.',
     action: 'Check that no other writer uses the output folder and that the program is deterministic.',
+  },
+  ZIP_MISMATCH: {
+    kind: 'invalid',
+    meaning: 'zip() met two partitions with different numbers of rows.',
+    action: 'Join by the keys of zipWithIndex(), or use zipPartitions().',
+  },
+  OUTPUT_EXISTS: {
+    kind: 'invalid',
+    meaning: 'A save names a place where objects are already.',
+    action: 'Save to another URL, delete what is there, or give overwrite: true.',
   },
   TASK_FAILED: {
     kind: 'user',

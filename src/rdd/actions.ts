@@ -1,7 +1,8 @@
 import { keyIdentity } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { copyPlain } from '../base/plain-data.ts';
-import type { Comparator, RDD } from './rdd.ts';
+import type { RDD } from './rdd.ts';
+import type { Comparator } from './row-types.ts';
 import { andThen, isPromise, pipeWhile, rowsOf } from './task.ts';
 import { checkFunction, checkInteger } from './validation.ts';
 
@@ -10,6 +11,13 @@ import { checkFunction, checkInteger } from './validation.ts';
 export async function collect<T>(rdd: RDD<T>): Promise<T[]> {
   const partitions = await rdd.collectPartitions();
   return partitions.length === 1 ? partitions[0]! : partitions.flat();
+}
+
+export async function* toLocalIterator<T>(rdd: RDD<T>): AsyncGenerator<T, void, undefined> {
+  for (let p = 0; p < rdd.numPartitions; p++) {
+    const [rows] = await rdd.context.runner.run(rdd, (partition, task) => rowsOf(rdd, partition, task), [p]);
+    yield* rows!;
+  }
 }
 
 export async function count<T>(rdd: RDD<T>): Promise<number> {
@@ -59,8 +67,15 @@ export async function isEmpty<T>(rdd: RDD<T>): Promise<boolean> {
   return (await take(rdd, 1)).length === 0;
 }
 
-export async function takeOrdered<T>(rdd: RDD<T>, n: number, compare: Comparator<T>): Promise<T[]> {
-  checkInteger('takeOrdered: n', n, 0);
+export async function takeOrdered<T>(
+  rdd: RDD<T>,
+  n: number,
+  compare: Comparator<T>,
+  name: string = 'takeOrdered',
+): Promise<T[]> {
+  checkInteger(`${name}: n`, n, 0);
+  checkFunction(`${name}: compare`, compare);
+  if (n === 0) return [];
   const best = await rdd.context.runner.run(rdd, (partition, task) => {
     let rows: T[] = [];
     const done = rdd.pipe(partition, task, (row) => {
@@ -100,12 +115,13 @@ export async function reduce<T>(
 
 export async function aggregate<T, A>(
   rdd: RDD<T>,
+  name: string,
   zero: A,
   merge: (result: A, row: T) => A,
   combine: (a: A, b: A) => A,
 ): Promise<A> {
-  checkFunction('aggregate: merge', merge);
-  checkFunction('aggregate: combine', combine);
+  checkFunction(`${name}: ${name === 'fold' ? 'f' : 'merge'}`, merge);
+  checkFunction(`${name}: combine`, combine);
   const seed = copyPlain(zero);
   const parts = await rdd.context.runner.run(rdd, (partition, task) => {
     let result = copyPlain(seed);

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { TidemarkError, toError } from '../base/errors.ts';
 import type { RDD } from './rdd.ts';
 import { ShuffleDependency } from './shuffle-dependency.ts';
-import type { JobRunner, TaskContext } from './task.ts';
+import { type JobRunner, runAttempt, type TaskContext } from './task.ts';
 import { checkInteger } from './validation.ts';
 
 export interface InProcessRunnerOptions {
@@ -85,7 +85,8 @@ export class InProcessRunner implements JobRunner {
       try {
         // A failed reader may have invalidated a shuffle it reads from.
         if (attempt > 0) await this.#materialise(rdd);
-        return await task(partition, { partition, attempt, signal: this.#signal, stageName: rdd.name });
+        const context: TaskContext = { partition, attempt, signal: this.#signal, stageName: rdd.name };
+        return await runAttempt(context, () => task(partition, context));
       } catch (error) {
         if (this.#signal.aborted) throw this.#cancelled(rdd);
         if (error instanceof TidemarkError && error.kind !== 'unavailable') throw error;

@@ -4,7 +4,8 @@ import { copyPlain } from '../base/plain-data.ts';
 import { type Aggregator, combineAfterShuffle, combineBeforeShuffle, combineInPlace } from './combine.ts';
 import { ownValue } from './own-value.ts';
 import { HashPartitioner, type Partitioner, samePartitioner } from './partitioner.ts';
-import type { Dependency, Partitioning, RDD } from './rdd.ts';
+import type { Dependency, RDD } from './rdd.ts';
+import type { Partitioning } from './row-types.ts';
 import { type ShuffleDependency, shuffleRows } from './shuffle-dependency.ts';
 import type { CombineStage } from './stages.ts';
 import { andThen, inOrder } from './task.ts';
@@ -12,15 +13,25 @@ import { checkFunction } from './validation.ts';
 
 type Pair<K, V> = readonly [K, V];
 
-/** The partitioner a wide operation uses: as asked for, else the largest among its inputs, else by the context's parallelism. */
+/**
+ * The partitioner a wide operation uses: as asked for, else the largest among its inputs, unless that is small beside the
+ * input with the most partitions (by a factor of 10) and smaller than the default; else as many hash partitions as the
+ * context's parallelism says, or, where none was set, as the largest input has. Source: Spark's Partitioner.defaultPartitioner.
+ */
 export function choosePartitioner(rdds: readonly RDD<unknown>[], partitioning?: Partitioning): Partitioner {
   if (typeof partitioning === 'object') return partitioning;
   if (partitioning !== undefined) return new HashPartitioner(partitioning);
   let largest: Partitioner | undefined;
-  for (const { partitioner } of rdds) {
+  let partitionsMax = 1;
+  for (const { partitioner, numPartitions } of rdds) {
+    partitionsMax = Math.max(partitionsMax, numPartitions);
     if (partitioner !== undefined && partitioner.numPartitions > (largest?.numPartitions ?? 0)) largest = partitioner;
   }
-  return largest ?? new HashPartitioner(rdds[0]!.context.defaultParallelism);
+  const { context } = rdds[0]!;
+  const usual = context.isParallelismSet ? context.defaultParallelism : partitionsMax;
+  if (largest === undefined) return new HashPartitioner(usual);
+  const isLargeEnough = partitionsMax / largest.numPartitions < 10 || largest.numPartitions >= usual;
+  return isLargeEnough ? largest : new HashPartitioner(usual);
 }
 
 export function combineByKey<K, V, C>(
@@ -81,15 +92,19 @@ export function groupByKey<K, V>(rdd: RDD<Pair<K, V>>, partitioning?: Partitioni
   return combineByKey(rdd, 'groupByKey', aggregator, partitioning);
 }
 
-export function partitionBy<K, V>(rdd: RDD<Pair<K, V>>, partitioner: Partitioner): RDD<Pair<K, V>> {
+export function partitionBy<K, V>(
+  rdd: RDD<Pair<K, V>>,
+  partitioner: Partitioner,
+  name: string = 'partitionBy',
+): RDD<Pair<K, V>> {
   if (typeof partitioner !== 'object' || typeof partitioner?.partition !== 'function') {
     throw new TidemarkError(
       'OPTION_INVALID',
-      'partitionBy: partitioner must be a Partitioner, e.g. new HashPartitioner(8).',
+      `${name}: partitioner must be a Partitioner, e.g. new HashPartitioner(8).`,
     );
   }
   if (samePartitioner(rdd.partitioner, partitioner)) return rdd;
-  const shuffle = shuffleByKey(rdd, 'partitionBy', partitioner);
+  const shuffle = shuffleByKey(rdd, name, partitioner);
   return rdd.context.rdd<Pair<K, V>>({
     name: 'partitionBy',
     numPartitions: partitioner.numPartitions,
@@ -103,13 +118,14 @@ export function partitionBy<K, V>(rdd: RDD<Pair<K, V>>, partitioner: Partitioner
 export function cogroup<K>(
   inputs: readonly RDD<Pair<K, unknown>>[],
   partitioning?: Partitioning,
+  name: string = 'cogroup',
 ): RDD<[K, unknown[][]]> {
   const context = inputs[0]!.context;
   if (inputs.some((input) => input.context !== context)) {
-    throw new TidemarkError('GRAPH_INVALID', 'cogroup: the RDDs belong to different contexts.');
+    throw new TidemarkError('GRAPH_INVALID', `${name}: the RDDs belong to different contexts.`);
   }
   const partitioner = choosePartitioner(inputs, partitioning);
-  const sides = inputs.map((input) => alignedSide(input, partitioner));
+  const sides = inputs.map((input) => alignedSide(input, partitioner, name));
   return context.rdd<[K, unknown[][]]>({
     name: 'cogroup',
     numPartitions: partitioner.numPartitions,
@@ -134,17 +150,32 @@ export function cogroup<K>(
   });
 }
 
+/** The arguments of a cogroup with up to three others: RDDs, then perhaps a partitioning. */
+export function cogroupAll<K>(
+  first: RDD<Pair<K, unknown>>,
+  args: readonly (RDD<Pair<K, unknown>> | Partitioning | undefined)[],
+): RDD<[K, unknown[][]]> {
+  const isInput = (arg: unknown): arg is RDD<Pair<K, unknown>> =>
+    typeof (arg as { pipe?: unknown } | undefined)?.pipe === 'function';
+  const others = args.filter(isInput);
+  const rest = args.slice(others.length);
+  if (others.length < 1 || others.length > 3 || rest.length > 1 || rest.some(isInput)) {
+    throw new TidemarkError('OPTION_INVALID', 'cogroup: give one to three other RDDs, then perhaps a partitioning.');
+  }
+  return cogroup([first, ...others], rest[0] as Partitioning | undefined);
+}
+
 interface AlignedSide<K> {
   readonly dependency: Dependency;
   readonly pipe: RDD<Pair<K, unknown>>['pipe'];
 }
 
 /** An input by the partitions of `partitioner`: directly when it has them already, else through a shuffle. */
-function alignedSide<K>(input: RDD<Pair<K, unknown>>, partitioner: Partitioner): AlignedSide<K> {
+function alignedSide<K>(input: RDD<Pair<K, unknown>>, partitioner: Partitioner, name: string): AlignedSide<K> {
   if (samePartitioner(input.partitioner, partitioner)) {
     return { dependency: input, pipe: (partition, task, push) => input.pipe(partition, task, push) };
   }
-  const shuffle = shuffleByKey(input, 'cogroup', partitioner);
+  const shuffle = shuffleByKey(input, name, partitioner);
   return {
     dependency: shuffle,
     pipe: (partition, _, push) => pushBlocks(shuffle.blocks(partition), push),
@@ -177,10 +208,11 @@ export function join<K, V, W>(
 export function subtractByKey<K, V, W>(
   left: RDD<Pair<K, V>>,
   right: RDD<Pair<K, W>>,
-  partitioning?: Partitioning,
+  partitioning: Partitioning = left.partitioner ?? Math.max(left.numPartitions, 1),
+  name: string = 'subtractByKey',
 ): RDD<[K, V]> {
-  return cogroup<K>([left, right], partitioning).through<[K, V]>(
-    'subtractByKey',
+  return cogroup<K>([left, right], partitioning, name).through<[K, V]>(
+    name,
     (push) =>
       ([key, [ours, theirs]]) => {
         if (theirs!.length === 0) for (const value of ours!) push([key, value as V]);

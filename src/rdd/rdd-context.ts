@@ -1,23 +1,53 @@
 import { TidemarkError } from '../base/errors.ts';
+import { type Random, SystemRandom } from '../base/random.ts';
+import type { StoreOptions } from '../storage/open-store.ts';
+import { parseStoreUrl } from '../storage/store-url.ts';
+import { CollectionAccumulator, DoubleAccumulator, LongAccumulator } from './accumulator.ts';
+import { Broadcast } from './broadcast.ts';
+import { completingCheckpoints } from './checkpoint.ts';
+import { DerivedRDD } from './derived-rdd.ts';
+import { objectFile } from './object-file.ts';
 import { samePartitioner } from './partitioner.ts';
-import { DerivedRDD, type RDD, type RddSpec } from './rdd.ts';
+import type { RDD, RddSpec } from './rdd.ts';
 import { inOrder, type JobRunner } from './task.ts';
+import { textFile, wholeFiles, wholeTextFiles } from './text-file.ts';
 import { checkInteger } from './validation.ts';
 
 export interface RddContextOptions {
   readonly runner: JobRunner;
-  /** Partitions of a shuffle when neither the call nor an existing partitioner says how many. Default 2. */
+  /**
+   * Partitions of a shuffle when neither the call nor an existing partitioner says how many, and of parallelize.
+   * Not set: as many as the largest input has, and 2 for parallelize.
+   */
   readonly defaultParallelism?: number | undefined;
+  /** Seeds of samples, names of checkpoints and commit ids. Default: the system's. */
+  readonly random?: Random | undefined;
+}
+
+/** Where RDD checkpoints go: in `folder` below `url`. */
+interface CheckpointDir {
+  readonly url: string;
+  readonly options: StoreOptions;
+  readonly folder: string;
 }
 
 /** What RDDs need from their engine, and the place where RDDs are made from nothing. */
 export class RddContext {
+  /** Also does the checkpoints that were asked for, after each job. */
   readonly runner: JobRunner;
   readonly defaultParallelism: number;
+  /** False: `defaultParallelism` is nobody's wish, and shuffles look at their inputs. */
+  readonly isParallelismSet: boolean;
+  readonly random: Random;
+  #checkpointDir: CheckpointDir | undefined;
+  #pendingCheckpoints = 0;
+  #lastId = -1;
 
   constructor(options: RddContextOptions) {
-    this.runner = options.runner;
+    this.runner = completingCheckpoints(options.runner, () => this.#pendingCheckpoints > 0);
     this.defaultParallelism = checkInteger('defaultParallelism', options.defaultParallelism ?? 2, 1);
+    this.isParallelismSet = options.defaultParallelism !== undefined;
+    this.random = options.random ?? new SystemRandom();
   }
 
   /** The rows as an RDD; slice i holds rows [floor(i*len/n), floor((i+1)*len/n)). The array is not copied. */
@@ -56,33 +86,106 @@ export class RddContext {
 
   /**
    * All rows of all RDDs: the partitions of the first, then those of the second, and so on. When all have the same
-   * partitioner it is kept, and partition i is the concatenation of their partitions i.
+   * partitioner it is kept, and partition i is the concatenation of their partitions i. RDDs without partitions don't count.
    */
   union<T>(rdds: readonly RDD<T>[]): RDD<T> {
-    const [first] = rdds;
-    if (first === undefined) return this.emptyRDD();
-    if (rdds.length === 1) return first;
     for (const rdd of rdds) {
       if (rdd.context !== this) throw new TidemarkError('GRAPH_INVALID', 'union: an RDD belongs to another context.');
     }
-    if (rdds.every((rdd) => samePartitioner(rdd.partitioner, first.partitioner))) {
+    const parts = rdds.filter((rdd) => rdd.numPartitions > 0);
+    const [first] = parts;
+    if (first === undefined) return rdds[0] ?? this.emptyRDD();
+    if (parts.length === 1) return first;
+    if (parts.every((rdd) => samePartitioner(rdd.partitioner, first.partitioner))) {
       return this.rdd({
         name: 'union',
         numPartitions: first.numPartitions,
         partitioner: first.partitioner,
-        dependencies: rdds,
-        pipe: (partition, task, push) => inOrder(rdds.length, (i) => rdds[i]!.pipe(partition, task, push)),
+        dependencies: parts,
+        pipe: (partition, task, push) => inOrder(parts.length, (i) => parts[i]!.pipe(partition, task, push)),
       });
     }
-    const places = rdds.flatMap((rdd) =>
+    const places = parts.flatMap((rdd) =>
       Array.from({ length: rdd.numPartitions }, (_, partition) => ({ rdd, partition })),
     );
     return this.rdd({
       name: 'union',
       numPartitions: places.length,
-      dependencies: rdds,
+      dependencies: parts,
       pipe: (partition, task, push) => places[partition]!.rdd.pipe(places[partition]!.partition, task, push),
     });
+  }
+
+  // From files. The URL is looked at now (that takes a promise), the objects are read by each job.
+
+  /** The lines of a text object, or of all objects in a folder, one partition each. @throws SOURCE_NOT_FOUND */
+  textFile(url: string, options: StoreOptions = {}): Promise<RDD<string>> {
+    return textFile(this, url, options);
+  }
+
+  /** What saveAsObjectFile wrote. @throws SOURCE_NOT_FOUND; a job: CHECKPOINT_CORRUPT */
+  objectFile<T>(url: string, options: StoreOptions = {}): Promise<RDD<T>> {
+    return objectFile(this, url, options);
+  }
+
+  /** One row per object of a folder: its URL and its text. @param numPartitions at most so many. @throws SOURCE_NOT_FOUND */
+  wholeTextFiles(
+    url: string,
+    numPartitions: number = this.defaultParallelism,
+    options: StoreOptions = {},
+  ): Promise<RDD<[string, string]>> {
+    return wholeTextFiles(this, url, numPartitions, options);
+  }
+
+  /** One row per object of a folder: its URL and its bytes. @param numPartitions at most so many. @throws SOURCE_NOT_FOUND */
+  binaryFiles(
+    url: string,
+    numPartitions: number = this.defaultParallelism,
+    options: StoreOptions = {},
+  ): Promise<RDD<[string, Uint8Array]>> {
+    return wholeFiles(this, 'binaryFiles', url, numPartitions, options);
+  }
+
+  // Shared with tasks
+
+  /** A value for all tasks; see Broadcast. */
+  broadcast<T>(value: T): Broadcast<T> {
+    return new Broadcast(this.nextId(), value);
+  }
+
+  /** See Accumulator for what counts. */
+  longAccumulator(name?: string): LongAccumulator {
+    return new LongAccumulator(name);
+  }
+
+  doubleAccumulator(name?: string): DoubleAccumulator {
+    return new DoubleAccumulator(name);
+  }
+
+  collectionAccumulator<T>(name?: string): CollectionAccumulator<T> {
+    return new CollectionAccumulator<T>(name);
+  }
+
+  // Checkpoints of RDDs
+
+  /** Where `RDD.checkpoint()` writes: in a new folder below `url`, which nobody deletes. @throws URL_INVALID */
+  setCheckpointDir(url: string, options: StoreOptions = {}): void {
+    parseStoreUrl(url);
+    this.#checkpointDir = { url, options, folder: this.random.id() };
+  }
+
+  get checkpointDir(): CheckpointDir | undefined {
+    return this.#checkpointDir;
+  }
+
+  /** For checkpoint.ts: while none is pending, jobs need not look for any. */
+  notePendingCheckpoint(change: 1 | -1): void {
+    this.#pendingCheckpoints += change;
+  }
+
+  /** For RDDs and broadcasts: ids in order of creation. */
+  nextId(): number {
+    return ++this.#lastId;
   }
 
   /** An RDD from its parts: how new kinds are made without a class of their own. */

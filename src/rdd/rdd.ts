@@ -1,26 +1,28 @@
-import * as actions from './actions.ts';
-import type { Aggregator } from './combine.ts';
+import { ActionMethods } from './action-methods.ts';
+import { markForCheckpoint, type RddCheckpoint } from './checkpoint.ts';
+import { type CommandOptions, pipeCommand } from './command.ts';
+import { debugString } from './debug-string.ts';
+import { type KeptRows, keeping } from './kept-rows.ts';
 import * as layout from './layout-operations.ts';
-import { naturalOrder } from './natural-order.ts';
-import { ownValue } from './own-value.ts';
-import * as pairs from './pair-operations.ts';
 import type { Partitioner } from './partitioner.ts';
 import type { RddContext } from './rdd-context.ts';
+import type { Comparator, Partitioning, Row } from './row-types.ts';
+import { sample } from './sampling.ts';
+import * as sets from './set-operations.ts';
 import type { ShuffleDependency } from './shuffle-dependency.ts';
-import {
-  filterStage,
-  flatMapStage,
-  flatMapValuesStage,
-  keyByStage,
-  mapStage,
-  mapValuesStage,
-  type Stage,
-} from './stages.ts';
-import { andThen, rowsOf, type TaskContext } from './task.ts';
+import { sortBy } from './sort-operations.ts';
+import { filterStage, flatMapStage, keyByStage, mapStage, type Stage } from './stages.ts';
+import type { TaskContext } from './task.ts';
 import { checkFunction } from './validation.ts';
+import * as zips from './zip-operations.ts';
+
+export type { Comparator, Partitioning, Row, Widen } from './row-types.ts';
 
 /** What an RDD is computed from: another RDD, partition by partition, or a shuffle. */
 export type Dependency = RDD<unknown> | ShuffleDependency;
+
+/** How the rows of a partition are streamed. */
+export type Pipe<T> = (partition: number, task: TaskContext, push: (row: T) => void) => void | Promise<void>;
 
 /** The parts of an RDD made without a class of its own. */
 export interface RddSpec<T> {
@@ -28,31 +30,8 @@ export interface RddSpec<T> {
   readonly numPartitions: number;
   readonly partitioner?: Partitioner | undefined;
   readonly dependencies: readonly Dependency[];
-  readonly pipe: (partition: number, task: TaskContext, push: (row: T) => void) => void | Promise<void>;
+  readonly pipe: Pipe<T>;
 }
-
-/** Lets an array literal returned by a function infer as a tuple: `map((word) => [word, 1])` gives pairs. */
-// biome-ignore lint/complexity/noBannedTypes: {} | null | undefined is every type; the [] is the hint.
-export type Row = {} | null | undefined | [];
-
-/** `1` -> `number`: what is combined from literals is no literal. A union of texts ('on' | 'off') stays as it is. */
-export type Widen<V> = [V] extends [number]
-  ? number
-  : [V] extends [bigint]
-    ? bigint
-    : [V] extends [string]
-      ? IsUnion<V> extends true
-        ? V
-        : string
-      : [V] extends [boolean]
-        ? boolean
-        : V;
-type IsUnion<T, U = T> = T extends unknown ? ([U] extends [T] ? false : true) : never;
-
-type Pairs<K, V> = RDD<readonly [K, V]>;
-/** Partitions of the result: how many, or by which partitioner. Default: the largest partitioner among the inputs, else the context's parallelism. */
-export type Partitioning = number | Partitioner;
-export type Comparator<T> = (a: T, b: T) => number;
 
 /**
  * A partitioned collection that is computed when an action asks for it. Source: Spark's RDD.
@@ -62,21 +41,40 @@ export type Comparator<T> = (a: T, b: T) => number;
  * `fold`, `aggregateByKey`, `combineByKey` and so on) is its own and may be changed and returned.
  * Functions may run more than once for the same row: on a retry, and for every action unless the RDD is persisted.
  *
+ * Here stand the transformations of any rows, and what is kept of an RDD. Actions are in action-methods.ts, what only
+ * `[key, value]` rows have in pair-methods.ts. docs/rdd.md lists everything with its cost.
+ *
  * A subclass says how a partition is computed (`pipe`) and from what (`dependencies`). It must not cut off `push`
  * exceptions: an action that has enough rows stops a partition by throwing through `push`.
  */
-export abstract class RDD<T> {
+export abstract class RDD<T> extends ActionMethods<T> {
   readonly context: RddContext;
-  readonly name: string;
+  /** Unique within the context, in order of creation. */
+  readonly id: number;
   readonly partitioner: Partitioner | undefined;
   abstract readonly numPartitions: number;
   abstract readonly dependencies: readonly Dependency[];
-  #kept: Map<number, readonly T[]> | undefined;
+  #name: string;
+  #kept: KeptRows<T> | undefined;
+  #checkpoint: RddCheckpoint | undefined;
+  #stored: Pipe<T> | undefined;
 
   constructor(context: RddContext, name: string, partitioner?: Partitioner | undefined) {
+    super();
     this.context = context;
-    this.name = name;
+    this.id = context.nextId();
     this.partitioner = partitioner;
+    this.#name = name;
+  }
+
+  /** The operator, or what setName said. Messages and the UI call a stage by the name of its last RDD. */
+  get name(): string {
+    return this.#name;
+  }
+
+  setName(name: string): this {
+    this.#name = name;
+    return this;
   }
 
   /**
@@ -122,7 +120,16 @@ export abstract class RDD<T> {
     preservesPartitioning = false,
   ): RDD<U> {
     checkFunction('mapPartitions: f', f);
-    return layout.mapPartitions(this, f, preservesPartitioning);
+    return layout.mapPartitions(this, 'mapPartitions', f, preservesPartitioning);
+  }
+
+  /** mapPartitions with Spark's order of arguments. */
+  mapPartitionsWithIndex<U extends Row>(
+    f: (partition: number, rows: readonly T[]) => Iterable<U>,
+    preservesPartitioning = false,
+  ): RDD<U> {
+    checkFunction('mapPartitionsWithIndex: f', f);
+    return layout.mapPartitions(this, 'mapPartitionsWithIndex', (rows, i) => f(i, rows), preservesPartitioning);
   }
 
   /** One row per partition: the array of its rows. */
@@ -140,64 +147,102 @@ export abstract class RDD<T> {
     return this.context.union([this, other]);
   }
 
-  /** Fewer partitions by joining neighbours, without a shuffle; never more than there are. */
-  coalesce(numPartitions: number): RDD<T> {
-    return layout.coalesce(this, numPartitions);
+  /** Fewer partitions by joining neighbours, without a shuffle; never more than there are. `shuffle`: as repartition. */
+  coalesce(numPartitions: number, shuffle = false): RDD<T> {
+    return shuffle ? layout.repartition(this, numPartitions, 'coalesce') : layout.coalesce(this, numPartitions);
+  }
+
+  /**
+   * Each row with probability `fraction`; with replacement, each row as often as a Poisson draw of that mean says.
+   * The same seed on the same partitions gives the same rows. Default: from the context's random, once for this RDD.
+   */
+  sample(withReplacement: boolean, fraction: number, seed?: number): RDD<T> {
+    return sample(this, withReplacement, fraction, seed);
+  }
+
+  /** Rows side by side. @throws OPTION_INVALID for another number of partitions; the job: ZIP_MISMATCH for another number of rows. */
+  zip<U>(other: RDD<U>): RDD<[T, U]> {
+    return zips.zip(this, other);
+  }
+
+  /** Partitions side by side: `f` gets the rows of partition i of each. @throws OPTION_INVALID for another number of partitions */
+  zipPartitions<A, U extends Row>(a: RDD<A>, f: (rows: readonly T[], a: readonly A[]) => Iterable<U>): RDD<U>;
+  zipPartitions<A, B, U extends Row>(
+    a: RDD<A>,
+    b: RDD<B>,
+    f: (rows: readonly T[], a: readonly A[], b: readonly B[]) => Iterable<U>,
+  ): RDD<U>;
+  zipPartitions<A, B, C, U extends Row>(
+    a: RDD<A>,
+    b: RDD<B>,
+    c: RDD<C>,
+    f: (rows: readonly T[], a: readonly A[], b: readonly B[], c: readonly C[]) => Iterable<U>,
+  ): RDD<U>;
+  zipPartitions<U>(...args: readonly unknown[]): RDD<U> {
+    return zips.zipPartitions<U>(this, args);
   }
 
   /** Pairs every row with its index over all partitions. Runs the rows twice unless persisted or in one partition. */
   zipWithIndex(): RDD<[T, number]> {
-    return layout.zipWithIndex(this);
+    return zips.zipWithIndex(this);
+  }
+
+  /** Row k of partition p of n gets k * n + p: unique, with gaps, and without a job. */
+  zipWithUniqueId(): RDD<[T, number]> {
+    return zips.zipWithUniqueId(this);
+  }
+
+  /** Every row here with every row there: partition i * m + j holds partition i here with partition j of m there. */
+  cartesian<U>(other: RDD<U>): RDD<[T, U]> {
+    return zips.cartesian(this, other);
+  }
+
+  /**
+   * The lines an external program prints when it is given the rows of a partition as lines. One process per partition.
+   * Spark's `pipe`. No shell: a text is cut at white space. @param command program and arguments
+   */
+  pipeCommand(command: string | readonly string[], options: CommandOptions = {}): RDD<string> {
+    return pipeCommand(this, command, options);
   }
 
   // Wide transformations
 
   /** Exactly `numPartitions`, rows dealt out in turn. */
   repartition(numPartitions: number): RDD<T> {
-    return layout.repartition(this, numPartitions);
+    return layout.repartition(this, numPartitions, 'repartition');
   }
 
   /** One of each, compared as keys are (by value). */
   distinct(numPartitions: number = Math.max(this.numPartitions, 1)): RDD<T> {
-    return layout.distinct(this, numPartitions);
+    return sets.distinct(this, numPartitions);
+  }
+
+  /** One of each row that is in both. Rows are compared as keys are. */
+  intersection(other: RDD<T>, partitioning?: Partitioning): RDD<T> {
+    return sets.intersection(this, other, partitioning);
+  }
+
+  /** The rows that are not in `other`, repeated ones too. Rows are compared as keys are. Default: as many partitions as here. */
+  subtract(other: RDD<T>, partitioning?: Partitioning): RDD<T> {
+    return sets.subtract(this, other, partitioning);
   }
 
   groupBy<K>(f: (row: T) => K, partitioning?: Partitioning): RDD<[K, T[]]> {
     return this.keyBy(f).groupByKey(partitioning);
   }
 
-  /** Total order over all partitions, stable. All rows are held in memory once. */
-  sortBy<K>(
-    f: (row: T) => K,
-    ascending = true,
-    numPartitions: number = Math.max(this.numPartitions, 1),
-    compare: Comparator<K> = naturalOrder,
-  ): RDD<T> {
-    return layout.sortBy(this, f, ascending, numPartitions, compare);
+  /** Total order over all partitions, stable. All rows are held in memory once. Default: as many partitions as here. */
+  sortBy<K>(f: (row: T) => K, ascending = true, numPartitions?: number, compare?: Comparator<K>): RDD<T> {
+    return sortBy(this, 'sortBy', f, ascending, numPartitions, compare);
   }
 
-  // Keeping rows
+  // What is kept of it
 
   /** Keeps the rows of every partition in this object when they are first computed completely. */
   persist(): this {
     if (this.#kept !== undefined) return this;
-    const kept = new Map<number, readonly T[]>();
-    this.#kept = kept;
-    const compute = this.pipe;
-    // An own property in front of the method: every reader meets the kept rows, and others pay nothing for the choice.
-    this.pipe = (partition, task, push) => {
-      const replay = (rows: readonly T[]): void => {
-        if (this.#kept === kept) kept.set(partition, rows);
-        for (let i = 0; i < rows.length; i++) push(rows[i]!);
-      };
-      const rows = kept.get(partition);
-      if (rows !== undefined) return replay(rows);
-      const collected: T[] = [];
-      const done = compute.call(this, partition, task, (row: T) => {
-        collected.push(row);
-      });
-      return andThen(done, () => replay(collected));
-    };
+    this.#kept = { partitions: new Map(), isWanted: true };
+    this.#chooseReader();
     return this;
   }
 
@@ -206,12 +251,11 @@ export abstract class RDD<T> {
     return this.persist();
   }
 
-  /** Forgets kept rows; they are computed again when needed. */
+  /** Forgets kept rows; they are computed again when needed. What a checkpoint holds stays. */
   unpersist(): this {
-    if (this.#kept === undefined) return this;
+    if (this.#kept !== undefined) this.#kept.isWanted = false;
     this.#kept = undefined;
-    // Uncovers the method of the class.
-    delete (this as { pipe?: unknown }).pipe;
+    this.#chooseReader();
     return this;
   }
 
@@ -221,8 +265,50 @@ export abstract class RDD<T> {
 
   /** True when the rows of all partitions are kept: nothing behind this RDD will be computed. */
   get isFullyKept(): boolean {
-    return this.#kept !== undefined && this.#kept.size === this.numPartitions;
+    return this.#kept !== undefined && this.#kept.partitions.size === this.numPartitions;
   }
+
+  /**
+   * Marks this RDD: after the next job that needs it, its rows are written to the context's checkpoint directory (rows must
+   * be plain data), and from then on it is read from there; what it was computed from is let go. Writing is a job of its
+   * own: persist first, or the rows are computed twice. @throws OPTION_INVALID when the context has no directory
+   */
+  checkpoint(): void {
+    if (!this.isCheckpointed) this.#checkpoint ??= markForCheckpoint(this, 'store');
+  }
+
+  /** The same in memory: persists, and lets the lineage go after the next job. Nothing is written, any rows will do. */
+  localCheckpoint(): this {
+    if (this.isCheckpointed) return this;
+    this.#checkpoint = markForCheckpoint(this, 'memory');
+    return this.persist();
+  }
+
+  /** True once the rows have been written and the lineage is cut. */
+  get isCheckpointed(): boolean {
+    return this.#stored !== undefined;
+  }
+
+  /** Where the rows are stored; undefined before that, and for a local checkpoint. */
+  getCheckpointFile(): string | undefined {
+    return this.isCheckpointed ? this.#checkpoint?.url : undefined;
+  }
+
+  /** For checkpoint.ts: what is to be done after a job, if anything. */
+  get pendingCheckpoint(): RddCheckpoint | undefined {
+    return this.isCheckpointed ? undefined : this.#checkpoint;
+  }
+
+  /** For checkpoint.ts: from now on rows come from `read`, and nothing holds what this was computed from. */
+  cutLineage(read: Pipe<unknown>): void {
+    this.#stored = read as Pipe<T>;
+    Object.defineProperty(this, 'dependencies', { value: [], enumerable: true, configurable: true });
+    this.releaseLineage();
+    this.#chooseReader();
+  }
+
+  /** A subclass that holds parents otherwise than in `dependencies` lets them go. `pipe` is not called any more. */
+  protected releaseLineage(): void {}
 
   getNumPartitions(): number {
     return this.numPartitions;
@@ -230,228 +316,16 @@ export abstract class RDD<T> {
 
   /** The lineage as a tree; a shuffle is drawn as `+-`. */
   toDebugString(): string {
-    return layout.debugString(this);
+    return debugString(this);
   }
 
-  // Pair transformations
-
-  mapValues<K, V, W>(this: Pairs<K, V>, f: (value: V) => W): RDD<[K, W]> {
-    checkFunction('mapValues: f', f);
-    return this.through('mapValues', (push) => mapValuesStage(f, push), true);
-  }
-
-  flatMapValues<K, V, W>(this: Pairs<K, V>, f: (value: V) => Iterable<W>): RDD<[K, W]> {
-    checkFunction('flatMapValues: f', f);
-    return this.through('flatMapValues', (push) => flatMapValuesStage(f, push), true);
-  }
-
-  keys<K, V>(this: Pairs<K, V>): RDD<K> {
-    return this.through('keys', (push) => mapStage((row: readonly [K, V]) => row[0], push));
-  }
-
-  values<K, V>(this: Pairs<K, V>): RDD<V> {
-    return this.through('values', (push) => mapStage((row: readonly [K, V]) => row[1], push));
-  }
-
-  /** Groups rows by key: first-seen order of keys per partition. @param aggregator its accumulators may be changed in place. */
-  combineByKey<K, V, C>(this: Pairs<K, V>, aggregator: Aggregator<V, C>, partitioning?: Partitioning): RDD<[K, C]> {
-    return pairs.combineByKey(this, 'combineByKey', aggregator, partitioning);
-  }
-
-  /** @param f must be associative; it may change and return its first argument, never its second. */
-  reduceByKey<K, V>(
-    this: Pairs<K, V>,
-    f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
-    partitioning?: Partitioning,
-  ): RDD<[K, Widen<V>]>;
-  reduceByKey<K, V>(this: Pairs<K, V>, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]>;
-  reduceByKey<K, V>(this: Pairs<K, V>, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]> {
-    return pairs.reduceByKey(this, f, partitioning);
-  }
-
-  /** @param zero copied for every key and map partition. */
-  foldByKey<K, V>(
-    this: Pairs<K, V>,
-    zero: Widen<V>,
-    f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
-    partitioning?: Partitioning,
-  ): RDD<[K, Widen<V>]>;
-  foldByKey<K, V>(this: Pairs<K, V>, zero: V, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]>;
-  foldByKey<K, V>(this: Pairs<K, V>, zero: V, f: (a: V, b: V) => V, partitioning?: Partitioning): RDD<[K, V]> {
-    return pairs.aggregateByKey(this, 'foldByKey', zero, f, f, partitioning);
-  }
-
-  /** @param zero plain data, copied for every key and map partition; `merge` and `combine` may change their first argument. */
-  aggregateByKey<K, V, C>(
-    this: Pairs<K, V>,
-    zero: C,
-    merge: (combined: C, value: V) => C,
-    combine: (a: C, b: C) => C,
-    partitioning?: Partitioning,
-  ): RDD<[K, C]> {
-    return pairs.aggregateByKey(this, 'aggregateByKey', zero, merge, combine, partitioning);
-  }
-
-  /** All values of a key in one array. Prefer reduceByKey or aggregateByKey: they combine before the shuffle. */
-  groupByKey<K, V>(this: Pairs<K, V>, partitioning?: Partitioning): RDD<[K, V[]]> {
-    return pairs.groupByKey(this, partitioning);
-  }
-
-  partitionBy<K, V>(this: Pairs<K, V>, partitioner: Partitioner): RDD<readonly [K, V]> {
-    return pairs.partitionBy(this, partitioner);
-  }
-
-  /** Per key of either side: all its values here and there. */
-  cogroup<K, V, W>(this: Pairs<K, V>, other: Pairs<K, W>, partitioning?: Partitioning): RDD<[K, [V[], W[]]]> {
-    return pairs.cogroup([this, other], partitioning) as RDD<[K, [V[], W[]]]>;
-  }
-
-  join<K, V, W>(this: Pairs<K, V>, other: Pairs<K, W>, partitioning?: Partitioning): RDD<[K, [V, W]]> {
-    return pairs.join(this, other, 'join', partitioning) as RDD<[K, [V, W]]>;
-  }
-
-  /** The absent side is undefined. */
-  leftOuterJoin<K, V, W>(
-    this: Pairs<K, V>,
-    other: Pairs<K, W>,
-    partitioning?: Partitioning,
-  ): RDD<[K, [V, W | undefined]]> {
-    return pairs.join(this, other, 'leftOuterJoin', partitioning) as RDD<[K, [V, W | undefined]]>;
-  }
-
-  /** The absent side is undefined. */
-  rightOuterJoin<K, V, W>(
-    this: Pairs<K, V>,
-    other: Pairs<K, W>,
-    partitioning?: Partitioning,
-  ): RDD<[K, [V | undefined, W]]> {
-    return pairs.join(this, other, 'rightOuterJoin', partitioning) as RDD<[K, [V | undefined, W]]>;
-  }
-
-  /** The absent side is undefined. */
-  fullOuterJoin<K, V, W>(
-    this: Pairs<K, V>,
-    other: Pairs<K, W>,
-    partitioning?: Partitioning,
-  ): RDD<[K, [V | undefined, W | undefined]]> {
-    return pairs.join(this, other, 'fullOuterJoin', partitioning);
-  }
-
-  /** The pairs whose key does not occur in `other`. */
-  subtractByKey<K, V, W>(this: Pairs<K, V>, other: Pairs<K, W>, partitioning?: Partitioning): RDD<[K, V]> {
-    return pairs.subtractByKey(this, other, partitioning);
-  }
-
-  // Pair actions
-
-  /** Composite keys are the objects of their first row; look them up by iterating. */
-  countByKey<K, V>(this: Pairs<K, V>): Promise<Map<K, number>> {
-    return actions.countByValue(this.keys());
-  }
-
-  /** One value per key, the last. */
-  collectAsMap<K, V>(this: Pairs<K, V>): Promise<Map<K, V>> {
-    return actions.collectAsMap(this);
-  }
-
-  /** All values of a key, compared by value. Reads one partition only when a partitioner is known. */
-  lookup<K, V>(this: Pairs<K, V>, key: K): Promise<V[]> {
-    return actions.lookup(this, key);
-  }
-
-  // Actions
-
-  /** All rows, in the order of partitions. */
-  collect(): Promise<T[]> {
-    return actions.collect(this);
-  }
-
-  collectPartitions(): Promise<T[][]> {
-    return this.context.runner.run(this, (partition, task) => rowsOf(this, partition, task));
-  }
-
-  count(): Promise<number> {
-    return actions.count(this);
-  }
-
-  /** The first `n` rows; partitions are computed only as far as needed. */
-  take(n: number): Promise<T[]> {
-    return actions.take(this, n);
-  }
-
-  /** @throws EMPTY_COLLECTION */
-  first(): Promise<T> {
-    return actions.first(this);
-  }
-
-  /** The `n` largest rows, largest first. */
-  top(n: number, compare: Comparator<T> = naturalOrder): Promise<T[]> {
-    return actions.takeOrdered(this, n, (a, b) => compare(b, a));
-  }
-
-  /** The `n` smallest rows, smallest first. */
-  takeOrdered(n: number, compare: Comparator<T> = naturalOrder): Promise<T[]> {
-    return actions.takeOrdered(this, n, compare);
-  }
-
-  /** @param f may change and return its first argument. @throws EMPTY_COLLECTION */
-  reduce(f: (a: T, b: T) => T): Promise<T> {
-    return actions.reduce(this, 'reduce', f, ownValue);
-  }
-
-  /** @param zero copied for every partition and once more for the result. */
-  fold(zero: T, f: (a: T, b: T) => T): Promise<T> {
-    return actions.aggregate(this, zero, f, f);
-  }
-
-  /** @param zero plain data, copied for every partition and once more for the result. */
-  aggregate<A>(zero: A, merge: (result: A, row: T) => A, combine: (a: A, b: A) => A): Promise<A> {
-    return actions.aggregate(this, zero, merge, combine);
-  }
-
-  isEmpty(): Promise<boolean> {
-    return actions.isEmpty(this);
-  }
-
-  /** @throws EMPTY_COLLECTION */
-  min(compare: Comparator<T> = naturalOrder): Promise<T> {
-    return actions.reduce(this, 'min', (a, b) => (compare(b, a) < 0 ? b : a));
-  }
-
-  /** @throws EMPTY_COLLECTION */
-  max(compare: Comparator<T> = naturalOrder): Promise<T> {
-    return actions.reduce(this, 'max', (a, b) => (compare(b, a) > 0 ? b : a));
-  }
-
-  /** A promise returned by `f` is awaited before the next row of the partition. */
-  foreach(f: (row: T) => void | Promise<void>): Promise<void> {
-    return actions.foreach(this, f);
-  }
-
-  foreachPartition(f: (rows: readonly T[], partition: number) => void | Promise<void>): Promise<void> {
-    return actions.foreachPartition(this, f);
-  }
-
-  /** How often every row occurs, compared as keys are (by value). */
-  countByValue(): Promise<Map<T, number>> {
-    return actions.countByValue(this);
-  }
-}
-
-/** An RDD made from an RddSpec. */
-export class DerivedRDD<T> extends RDD<T> {
-  readonly numPartitions: number;
-  readonly dependencies: readonly Dependency[];
-  readonly #pipe: RddSpec<T>['pipe'];
-
-  constructor(context: RddContext, spec: RddSpec<T>) {
-    super(context, spec.name, spec.partitioner);
-    this.numPartitions = spec.numPartitions;
-    this.dependencies = spec.dependencies;
-    this.#pipe = spec.pipe;
-  }
-
-  pipe(partition: number, task: TaskContext, push: (row: T) => void): void | Promise<void> {
-    return this.#pipe(partition, task, push);
+  /** An own property in front of the method: every reader meets the kept rows, and others pay nothing for the choice. */
+  #chooseReader(): void {
+    // Uncovers the method of the class.
+    delete (this as { pipe?: unknown }).pipe;
+    const compute: Pipe<T> = this.#stored ?? this.pipe.bind(this);
+    const kept = this.#kept;
+    if (kept !== undefined) this.pipe = keeping(kept, compute);
+    else if (this.#stored !== undefined) this.pipe = compute;
   }
 }

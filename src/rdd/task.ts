@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { RDD } from './rdd.ts';
 
 /** What a running task knows of itself. */
@@ -11,11 +12,51 @@ export interface TaskContext {
   readonly stageName: string;
 }
 
+/** The task this code runs in, as Spark's TaskContext.get(); undefined outside of tasks, as in the body of foreachRDD. */
+export const TaskContext: { get(): TaskContext | undefined } = {
+  get: () => attempts.getStore()?.context,
+};
+
+/** What collects updates of tasks: takes over those of a try that succeeded. */
+export interface UpdateReceiver {
+  merge(update: unknown): void;
+}
+
+/** One try of a task, and what it has added to accumulators so far. */
+interface TaskAttempt {
+  readonly context: TaskContext;
+  readonly updates: Map<UpdateReceiver, unknown>;
+  hasEnded: boolean;
+}
+
+const attempts = new AsyncLocalStorage<TaskAttempt>();
+
+/** For accumulators: the try this code runs in. */
+export function currentAttempt(): Omit<TaskAttempt, 'context'> | undefined {
+  return attempts.getStore();
+}
+
+/**
+ * For job runners: runs one try of a task. What it adds to accumulators counts when it succeeds (or, for a job inside of
+ * a task, when that task does), and is dropped when it fails.
+ */
+export async function runAttempt<R>(context: TaskContext, work: () => R | Promise<R>): Promise<R> {
+  const attempt: TaskAttempt = { context, updates: new Map(), hasEnded: false };
+  try {
+    const result = await attempts.run(attempt, work);
+    for (const [receiver, update] of attempt.updates) receiver.merge(update);
+    return result;
+  } finally {
+    attempt.hasEnded = true;
+  }
+}
+
 /**
  * Runs jobs: the port between an RDD and whatever executes it.
  *
  * `run` first materialises every shuffle the lineage of `rdd` needs, then calls `task` once per partition (all, or those
- * given, in that order) and resolves with the results in the same order. A task that throws is tried again.
+ * given, in that order) and resolves with the results in the same order. A task that throws is tried again; every try,
+ * also on the map side of a shuffle, goes through `runAttempt`.
  * @throws TASK_FAILED when a function of the program threw in every try; CANCELLED; other TidemarkErrors as they are.
  */
 export interface JobRunner {
@@ -49,7 +90,7 @@ async function restInOrder(
 }
 
 /** Calls `next` with the result of `done`, at once when it is no promise. */
-export function andThen<A, B>(done: A | Promise<A>, next: (result: A) => B): B | Promise<B> {
+export function andThen<A, B>(done: A | Promise<A>, next: (result: A) => B | Promise<B>): B | Promise<B> {
   return isPromise(done) ? done.then(next) : next(done);
 }
 

@@ -1,0 +1,77 @@
+import { naturalOrder } from './natural-order.ts';
+import { partitionBy } from './pair-operations.ts';
+import type { Partitioner } from './partitioner.ts';
+import type { RDD } from './rdd.ts';
+import type { Comparator } from './row-types.ts';
+import { ShuffleDependency } from './shuffle-dependency.ts';
+import { andThen, rowsOf } from './task.ts';
+import { checkFunction, checkInteger } from './validation.ts';
+
+interface SortRow<T, K> {
+  readonly key: K;
+  readonly row: T;
+}
+
+/** A total order over all partitions, which are of equal size. Equal keys keep their order. */
+export function sortBy<T, K>(
+  rdd: RDD<T>,
+  name: string,
+  f: (row: T) => K,
+  ascending: boolean,
+  numPartitions: number = Math.max(rdd.numPartitions, 1),
+  compare: Comparator<K> = naturalOrder,
+): RDD<T> {
+  checkFunction(`${name}: f`, f);
+  checkFunction(`${name}: compare`, compare);
+  checkInteger(`${name}: numPartitions`, numPartitions, 1);
+  const order: Comparator<SortRow<T, K>> = ascending
+    ? (a, b) => compare(a.key, b.key)
+    : (a, b) => compare(b.key, a.key);
+  const shuffle = new ShuffleDependency<T, SortRow<T, K>[]>(rdd, name, () => {
+    const rows: SortRow<T, K>[] = [];
+    return {
+      push: (row) => {
+        rows.push({ key: f(row), row });
+      },
+      // Sorted here already: merging sorted runs is what Array.sort is best at.
+      finish: () => [rows.sort(order)],
+    };
+  });
+  let sorted: readonly SortRow<T, K>[] = [];
+  let sortedVersion = 0;
+  return rdd.context.rdd<T>({
+    name,
+    numPartitions,
+    dependencies: [shuffle],
+    pipe: (partition, _, push) => {
+      if (sortedVersion !== shuffle.version) {
+        sorted = shuffle.blocks(0).flat().sort(order);
+        sortedVersion = shuffle.version;
+      }
+      const end = Math.floor(((partition + 1) * sorted.length) / numPartitions);
+      for (let i = Math.floor((partition * sorted.length) / numPartitions); i < end; i++) push(sorted[i]!.row);
+    },
+  });
+}
+
+/** Every key where the partitioner says, and within a partition in order of keys. */
+export function repartitionAndSort<K, V>(
+  rdd: RDD<readonly [K, V]>,
+  partitioner: Partitioner,
+  compare: Comparator<K> = naturalOrder,
+): RDD<readonly [K, V]> {
+  const name = 'repartitionAndSortWithinPartitions';
+  checkFunction(`${name}: compare`, compare);
+  const placed = partitionBy(rdd, partitioner, name);
+  return rdd.context.rdd<readonly [K, V]>({
+    name,
+    numPartitions: partitioner.numPartitions,
+    partitioner,
+    dependencies: [placed],
+    pipe: (partition, task, push) =>
+      andThen(rowsOf(placed, partition, task), (rows) => {
+        rows.sort((a, b) => compare(a[0], b[0]));
+        for (let i = 0; i < rows.length; i++) push(rows[i]!);
+      }),
+  });
+}
