@@ -341,7 +341,7 @@ export class StreamingContext {
     const uids = stateful.map(({ uid }) => uid).join(', ');
     throw new TidemarkError(
       'GRAPH_INVALID',
-      `The checkpoint has not been set, and ${uids} keep state. Call checkpoint(url) or use getOrCreate(url, create); ` +
+      `The checkpoint directory has not been set, and ${uids} keep state. Call checkpoint(url) or use getOrCreate(url, create); ` +
         "'memory:name' keeps it in this process only.",
     );
   }

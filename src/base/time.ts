@@ -35,6 +35,26 @@ export class Duration {
     return this.milliseconds % other.milliseconds === 0;
   }
 
+  isZero(): boolean {
+    return this.milliseconds === 0;
+  }
+
+  less(other: Duration): boolean {
+    return this.milliseconds < other.milliseconds;
+  }
+
+  greater(other: Duration): boolean {
+    return this.milliseconds > other.milliseconds;
+  }
+
+  min(other: Duration): Duration {
+    return other.less(this) ? other : this;
+  }
+
+  max(other: Duration): Duration {
+    return other.greater(this) ? other : this;
+  }
+
   toString(): string {
     return `${this.milliseconds} ms`;
   }
@@ -64,8 +84,55 @@ export class Time {
     return new Time(this.milliseconds + duration.milliseconds);
   }
 
-  minus(duration: Duration): Time {
-    return new Time(this.milliseconds - duration.milliseconds);
+  /** An earlier time, or how long ago the other time was. */
+  minus(duration: Duration): Time;
+  minus(time: Time): Duration;
+  minus(other: Duration | Time): Time | Duration {
+    const milliseconds = this.milliseconds - other.milliseconds;
+    return other instanceof Time ? new Duration(milliseconds) : new Time(milliseconds);
+  }
+
+  less(other: Time): boolean {
+    return this.milliseconds < other.milliseconds;
+  }
+
+  lessEq(other: Time): boolean {
+    return this.milliseconds <= other.milliseconds;
+  }
+
+  greater(other: Time): boolean {
+    return this.milliseconds > other.milliseconds;
+  }
+
+  greaterEq(other: Time): boolean {
+    return this.milliseconds >= other.milliseconds;
+  }
+
+  min(other: Time): Time {
+    return other.less(this) ? other : this;
+  }
+
+  max(other: Time): Time {
+    return other.greater(this) ? other : this;
+  }
+
+  /** This time and every step after it that is before `end`. */
+  until(end: Time, step: Duration): Time[] {
+    return this.#steps(step, (milliseconds) => milliseconds < end.milliseconds);
+  }
+
+  /** This time and every step after it up to and with `end`. */
+  to(end: Time, step: Duration): Time[] {
+    return this.#steps(step, (milliseconds) => milliseconds <= end.milliseconds);
+  }
+
+  #steps(step: Duration, isIn: (milliseconds: number) => boolean): Time[] {
+    if (step.milliseconds <= 0) {
+      throw new TidemarkError('OPTION_INVALID', `A step from time to time must be positive, not ${step}.`);
+    }
+    const times: Time[] = [];
+    for (let at = this.milliseconds; isIn(at); at += step.milliseconds) times.push(new Time(at));
+    return times;
   }
 
   /** The latest multiple of `duration` after `zero` (default the epoch) that is not after this time. */

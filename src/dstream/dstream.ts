@@ -445,13 +445,13 @@ export class DStream<out T> {
    */
   updateStateByKey<K, V, S>(
     this: DStream<readonly [K, V]>,
-    update: StateUpdate<K, V, S>,
-    options?: UpdateStateOptions<K, S>,
+    update: PartitionStateUpdate<K, V, S>,
+    options: PartitionUpdateOptions<K, S>,
   ): DStream<[K, S]>;
   updateStateByKey<K, V, S>(
     this: DStream<readonly [K, V]>,
-    update: PartitionStateUpdate<K, V, S>,
-    options: PartitionUpdateOptions<K, S>,
+    update: StateUpdate<K, V, S>,
+    options?: UpdateStateOptions<K, S>,
   ): DStream<[K, S]>;
   updateStateByKey<K, V, S>(
     this: DStream<readonly [K, V]>,

@@ -1,0 +1,114 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { behaviours } from './behaviours.ts';
+import { differences } from './differences.ts';
+import { rddOperations } from './operations-rdd.ts';
+import { streamCases, streamOperations } from './operations-stream.ts';
+import { timeOperations } from './operations-time.ts';
+import { type CaseFile, type CaseFunctions, loadCaseFiles, type Row, type SparkCase } from './support/cases.ts';
+import { comparable, expectedBatches } from './support/compare.ts';
+import type { Outcome } from './support/outcome.ts';
+import { runPipeline, type SeenBatch } from './support/run-pipeline.ts';
+
+type RowCheck = (row: Row, sparkCase: SparkCase, functions: CaseFunctions) => unknown;
+
+const rowOperations: Readonly<Record<string, RowCheck>> = { ...rddOperations, ...timeOperations, ...streamOperations };
+const files = loadCaseFiles();
+const counts: Record<Outcome, number> = { passed: 0, differs: 0, 'not built': 0, pending: 0 };
+
+function rowsOf(batches: readonly SeenBatch[], { compare, operation }: SparkCase): unknown[][] {
+  return batches.map(({ partitions }) => comparable(partitions.flat(), compare, operation));
+}
+
+async function runData(sparkCase: SparkCase, functions: CaseFunctions): Promise<void> {
+  const { compare, operation, expectedBeforeRestart, expectedAfterRestart, expectedPartitions } = sparkCase;
+  const lives = await runPipeline(sparkCase, functions);
+  const expected = (batches: unknown): unknown[][] => expectedBatches(batches as unknown[][], compare, operation);
+  if (expectedBeforeRestart !== undefined && expectedAfterRestart !== undefined) {
+    expect(rowsOf(lives[0]!.results, sparkCase)).toEqual(expected(expectedBeforeRestart));
+    // Spark runs the last batch of the first life once more.
+    expect(rowsOf(lives[1]!.results, sparkCase)).toEqual(expected(expectedAfterRestart.slice(1)));
+    return;
+  }
+  const [seen] = lives;
+  expect(rowsOf(seen!.results, sparkCase)).toEqual(expected(sparkCase.expected));
+  if (expectedPartitions !== undefined) {
+    expect(seen!.results.map(({ partitions }) => partitions.length)).toEqual(
+      seen!.results.map((_, i) => expectedPartitions[i] ?? expectedPartitions.at(-1)),
+    );
+  }
+  if (sparkCase.expectedStateSnapshots !== undefined) {
+    const bag = { ...sparkCase, compare: 'bag' } as const;
+    expect(rowsOf(seen!.snapshots, bag)).toEqual(expectedBatches(sparkCase.expectedStateSnapshots, 'bag', undefined));
+  }
+}
+
+/** How the case is checked; undefined: nobody knows it. */
+function checkOf(sparkCase: SparkCase, functions: CaseFunctions): (() => Promise<void>) | undefined {
+  const { id, operation, params, rows } = sparkCase;
+  if (Object.hasOwn(behaviours, id)) return () => behaviours[id]!();
+  if (params?.pipeline !== undefined) return () => runData(sparkCase, functions);
+  if (operation === undefined) return undefined;
+  if (Object.hasOwn(streamCases, operation)) return () => streamCases[operation]!(sparkCase);
+  const check = rowOperations[operation];
+  if (check === undefined || rows === undefined || rows.length === 0) return undefined;
+  return async () => {
+    for (const [i, row] of rows.entries()) {
+      if (!differences[id]?.rows?.includes(i)) await check(row, sparkCase, functions);
+    }
+  };
+}
+
+function define({ functions }: CaseFile, sparkCase: SparkCase): void {
+  const { id } = sparkCase;
+  const difference = differences[id];
+  const check = checkOf(sparkCase, functions);
+  if (difference !== undefined && difference.kind !== 'differs') {
+    counts[difference.kind] += 1;
+    return;
+  }
+  // What differs on purpose is checked as far as there is something to check.
+  if (difference !== undefined && check === undefined) {
+    counts.differs += 1;
+    return;
+  }
+  test(difference === undefined ? id : `${id} (differs: ${difference.reason})`, async () => {
+    if (check === undefined) throw new Error(`The runner does not know case '${id}': nothing checks it.`);
+    await check();
+    counts[difference === undefined ? 'passed' : 'differs'] += 1;
+  });
+}
+
+describe.each(files)('$name', (file) => {
+  for (const sparkCase of file.cases) define(file, sparkCase);
+});
+
+test('every listed difference and every hand-written test belongs to a case', () => {
+  const ids = new Set(files.flatMap(({ cases }) => cases.map(({ id }) => id)));
+  expect(Object.keys(differences).filter((id) => !ids.has(id))).toEqual([]);
+  expect(Object.keys(behaviours).filter((id) => !ids.has(id))).toEqual([]);
+});
+
+test('an operator, an operation or a behaviour that nobody knows fails', async () => {
+  const unknown: SparkCase[] = [
+    { id: 'x', behaviour: 'something new' },
+    { id: 'x', operation: 'teleport', rows: [{ a: 1 }] },
+    { id: 'x', operation: 'rdd', rows: [] },
+  ];
+  for (const sparkCase of unknown) expect(checkOf(sparkCase, {})).toBeUndefined();
+  const params = { batchMs: 1000, runBatches: 1, pipeline: [{ op: 'teleport' }] };
+  await expect(checkOf({ id: 'x', params, input: [], expected: [[]] }, {})!()).rejects.toThrow("operator 'teleport'");
+  await expect(
+    checkOf({ id: 'x', operation: 'rdd', params: { data: [1], partitions: 1 }, rows: [{ call: 'teleport' }] }, {})!(),
+  ).rejects.toThrow('does not know');
+});
+
+afterAll(() => {
+  const total = files.reduce((sum, { cases }) => sum + cases.length, 0);
+  const missing = total - Object.values(counts).reduce((a, b) => a + b);
+  const table = Object.entries({ ...counts, 'failed or not run': missing, total });
+  console.log(
+    ['conformance to Spark', ...table.map(([name, count]) => `  ${name.padEnd(18)}${String(count).padStart(5)}`)].join(
+      '\n',
+    ),
+  );
+});
