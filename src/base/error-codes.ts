@@ -132,6 +132,16 @@ export const errorCodes = {
     meaning: 'Another reader with the same or a higher owner level took the partition.',
     action: 'Run one application per consumer group; if this one was replaced by a newer driver, leave it stopped.',
   },
+  INPUT_MALFORMED: {
+    kind: 'user',
+    meaning: 'A file or a connection holds something else than its input was told to expect.',
+    action: 'Correct the producer, the record length or the reading function; the message names the place.',
+  },
+  INPUT_CHANGED: {
+    kind: 'data_loss',
+    meaning: 'A file was changed after a batch had chosen it, so the batch can no longer be what was planned.',
+    action: 'Restore the file as it was. Write files under another name and rename them when they are complete.',
+  },
   DATA_LOSS: {
     kind: 'data_loss',
     meaning: 'Events between the planned position and what the source still has are gone.',
