@@ -1,4 +1,5 @@
 import { TidemarkError } from '../base/errors.ts';
+import { parseStoreUrl } from '../storage/store-url.ts';
 import { readRows, rowEncoder } from './object-file.ts';
 import { partName, readParts, SharedStore, writeParts } from './part-files.ts';
 import type { RDD } from './rdd.ts';
@@ -34,7 +35,8 @@ export function markForCheckpoint<T>(rdd: RDD<T>, where: 'store' | 'memory'): Rd
   let prefix = '';
   return {
     get url() {
-      return `${directory.url.replace(/\/+$/, '')}/${prefix.slice(0, -1)}`;
+      // The canonical form: a URL may hold a secret.
+      return `${parseStoreUrl(directory.url).url}/${prefix.slice(0, -1)}`;
     },
     complete: once((runner) => {
       // A folder of its own for every try: what a failed one could not remove is in nobody's way.

@@ -85,7 +85,10 @@ export async function writeParts<T>(
       const encoder = createEncoder(partition);
       await rdd.pipe(partition, task, encoder.push);
       written.add(name);
-      await put(store, name, encoder.finish(), rdd.context.random.id());
+      await put(store, name, encoder.finish(), rdd.context.random.id()).catch((error) => {
+        if (error instanceof TidemarkError && error.code === 'OUTPUT_EXISTS') written.delete(name);
+        throw error;
+      });
     });
     await put(store, prefix + successName, new Uint8Array(0), rdd.context.random.id());
   } catch (error) {

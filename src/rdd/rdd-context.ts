@@ -2,7 +2,13 @@ import { TidemarkError } from '../base/errors.ts';
 import { type Random, SystemRandom } from '../base/random.ts';
 import type { StoreOptions } from '../storage/open-store.ts';
 import { parseStoreUrl } from '../storage/store-url.ts';
-import { CollectionAccumulator, DoubleAccumulator, LongAccumulator } from './accumulator.ts';
+import {
+  Accumulator,
+  type AccumulatorSpec,
+  CollectionAccumulator,
+  DoubleAccumulator,
+  LongAccumulator,
+} from './accumulator.ts';
 import { Broadcast } from './broadcast.ts';
 import { completingCheckpoints } from './checkpoint.ts';
 import { DerivedRDD } from './derived-rdd.ts';
@@ -153,7 +159,11 @@ export class RddContext {
     return new Broadcast(this.nextId(), value);
   }
 
-  /** See Accumulator for what counts. */
+  /** Of any values; see Accumulator for what counts. */
+  accumulator<V, A, Out>(spec: AccumulatorSpec<V, A, Out>, name?: string): Accumulator<V, A, Out> {
+    return new Accumulator(spec, name);
+  }
+
   longAccumulator(name?: string): LongAccumulator {
     return new LongAccumulator(name);
   }

@@ -1,10 +1,15 @@
 import fc from 'fast-check';
 import { keyIdentity } from '../../../src/base/canonical-key.ts';
+import { SeededRandom } from '../../../src/base/random.ts';
 import { InProcessRunner, type InProcessRunnerOptions } from '../../../src/rdd/in-process-runner.ts';
 import { RddContext } from '../../../src/rdd/rdd-context.ts';
 
-export function newContext(defaultParallelism = 3, options: InProcessRunnerOptions = {}): RddContext {
-  return new RddContext({ runner: new InProcessRunner(options), defaultParallelism });
+export function newContext(defaultParallelism: number | null = 3, options: InProcessRunnerOptions = {}): RddContext {
+  return new RddContext({
+    runner: new InProcessRunner(options),
+    defaultParallelism: defaultParallelism ?? undefined,
+    random: new SeededRandom(1),
+  });
 }
 
 export const partitionCount: fc.Arbitrary<number> = fc.integer({ min: 1, max: 5 });
