@@ -51,7 +51,8 @@ async function run(invocation: Invocation, rows: readonly unknown[], push: (line
   try {
     await Promise.all([feed(child.stdin, rows), readLines(child.stdout.setEncoding('utf8'), push), exited]);
   } catch (error) {
-    child.kill();
+    // Its output is not wanted any more, and it must not be able to stay.
+    child.kill('SIGKILL');
     await exited.catch(() => {});
     throw error;
   }

@@ -73,6 +73,59 @@ export function infersThroughChains(context: RddContext, readings: RDD<Reading>)
   same<typeof partitioned, RDD<readonly [string, number]>>(true);
 }
 
+export function infersTheRest(context: RddContext, pairs: RDD<[string, number]>, readings: RDD<Reading>): void {
+  const byDevice = readings.keyBy((r) => r.device);
+  const two = pairs.cogroup(byDevice);
+  same<typeof two, RDD<[string, [number[], Reading[]]]>>(true);
+  const three = pairs.cogroup(byDevice, pairs, 3);
+  same<typeof three, RDD<[string, [number[], Reading[], number[]]]>>(true);
+  const four = pairs.groupWith(byDevice, pairs, byDevice);
+  same<typeof four, RDD<[string, [number[], Reading[], number[], Reading[]]]>>(true);
+  const zipped = pairs.zip(readings);
+  same<typeof zipped, RDD<[[string, number], Reading]>>(true);
+  const partitions = pairs.zipPartitions(readings, (a, b) => a.map(([key]) => [key, b.length]));
+  same<typeof partitions, RDD<[string, number]>>(true);
+  const threeSides = pairs.zipPartitions(readings, pairs, (a, b, c) => [a.length + b.length + c.length]);
+  same<typeof threeSides, RDD<number>>(true);
+  const crossed = pairs.keys().cartesian(readings);
+  same<typeof crossed, RDD<[string, Reading]>>(true);
+  const indexed = pairs.mapPartitionsWithIndex((i, rows) => rows.map(([key]) => [i, key]));
+  same<typeof indexed, RDD<[number, string]>>(true);
+  const sampled = pairs.sampleByKey(false, new Map([['a', 0.5]]));
+  same<typeof sampled, RDD<readonly [string, number]>>(true);
+  const sorted = pairs.sortByKey(false).repartitionAndSortWithinPartitions(new HashPartitioner(2));
+  same<typeof sorted, RDD<readonly [string, number]>>(true);
+  const common = pairs.keys().intersection(readings.map((r) => r.device));
+  same<typeof common, RDD<string>>(true);
+  const sum = pairs.values().treeAggregate(
+    '',
+    (a, b) => a + b,
+    (a, b) => a + b,
+  );
+  same<typeof sum, Promise<string>>(true);
+  const local = pairs.toLocalIterator();
+  same<typeof local, AsyncIterableIterator<[string, number]>>(true);
+  const lines = context.textFile('memory:x');
+  same<typeof lines, Promise<RDD<string>>>(true);
+  const stored = context.objectFile<Reading>('memory:x');
+  same<typeof stored, Promise<RDD<Reading>>>(true);
+  const names = context.broadcast(new Map([[1, 'one']])).value;
+  same<typeof names, Map<number, string>>(true);
+  const gathered = context.collectionAccumulator<Reading>().value;
+  same<typeof gathered, readonly Reading[]>(true);
+  // @ts-expect-error the fractions are by the key's type
+  pairs.sampleByKey(false, new Map([[1, 0.5]]));
+  // @ts-expect-error rows are no pairs
+  readings.sortByKey();
+  const byValue = readings.keyBy((r) => r.value);
+  // @ts-expect-error the key types differ
+  pairs.cogroup(byDevice, byValue);
+  // @ts-expect-error other rows
+  pairs.subtract(readings);
+  // @ts-expect-error adds up numbers
+  context.longAccumulator().add('1');
+}
+
 export function isCovariant(pairs: RDD<[string, number]>): RDD<readonly [string, number]> {
   const wide: RDD<readonly [string, number | undefined]> = pairs;
   const unknowns: RDD<unknown> = wide;
