@@ -1,11 +1,19 @@
 export { type ErrorCode, type ErrorKind, errorCodes } from './base/error-codes.ts';
 export { TidemarkError } from './base/errors.ts';
 export { Duration, Milliseconds, Minutes, Seconds, Time } from './base/time.ts';
-export { DStream } from './dstream/dstream.ts';
+export type { AsyncOptions } from './dstream/async-rows.ts';
+export { DStream, MapWithStateDStream, type RddsOf } from './dstream/dstream.ts';
+export type { InitialState } from './dstream/initial-state.ts';
 export type { KeyedWindowOptions } from './dstream/keyed-window.ts';
 export { type State, type StateFunction, StateSpec } from './dstream/map-with-state.ts';
-export type { BatchInfo as OutputBatch, ForeachBody } from './dstream/output.ts';
+export type { BatchInfo as OutputBatch, ForeachBody, PartitionBody } from './dstream/output.ts';
 export type { StatefulOptions, UidOption } from './dstream/stateful-node.ts';
+export type {
+  PartitionStateUpdate,
+  PartitionUpdateOptions,
+  StateUpdate,
+  UpdateStateOptions,
+} from './dstream/update-state.ts';
 export type { BatchInfo, RecoveryInfo, StreamingListener } from './observe/streaming-listener.ts';
 export type { Partitioner } from './rdd/partitioner.ts';
 export { HashPartitioner } from './rdd/partitioner.ts';

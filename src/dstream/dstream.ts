@@ -272,7 +272,7 @@ export class DStream<out T> {
     this.#saveFiles('saveAsTextFiles', 'text', { prefix, suffix }, options);
   }
 
-  /** The same with rows of any plain data, in the stored form of values. Read them with `readObjectFile`. */
+  /** The same with rows of any plain data, as object files: `rdd.context.objectFile(url)` reads them. */
   saveAsObjectFiles(prefix: string, suffix?: string, options: StoreOptions & UidOption = {}): void {
     this.#saveFiles('saveAsObjectFiles', 'objects', { prefix, suffix }, options);
   }

@@ -1,9 +1,7 @@
-import { ByteReader } from '../base/byte-reader.ts';
-import { ByteWriter } from '../base/byte-writer.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { requireKnownOptions } from '../base/options.ts';
-import { readValue, writeValue } from '../base/value-codec.ts';
-import { openObjectStore, type StoreOptions, storeOptionNames } from '../storage/open-store.ts';
+import { rowEncoder } from '../rdd/object-file.ts';
+import { type StoreOptions, storeOptionNames } from '../storage/open-store.ts';
 import { parseStoreUrl } from '../storage/store-url.ts';
 import { BlobSink } from './blob-sink.ts';
 import { encodeLines } from './line-format.ts';
@@ -16,7 +14,7 @@ interface FilePlace {
 
 /**
  * One file per batch that has rows, exactly once, under the names Spark gives: see {@link batchFileName}. `text`: a row per
- * line; `objects`: the stored form of every row, one after the other.
+ * line; `objects`: an object file, which `RddContext.objectFile` reads.
  *
  * @throws OPTION_INVALID, URL_INVALID
  */
@@ -47,26 +45,11 @@ export function batchFileName(
   return suffix ? `${start}.${suffix}` : start;
 }
 
-/** The rows of one file of saveAsObjectFiles, by the URL of the file. */
-export async function readObjectFile<T = unknown>(url: string, options: StoreOptions = {}): Promise<T[]> {
-  const { url: folder, name } = splitPrefix('readObjectFile', url);
-  const store = await openObjectStore(folder, options);
-  try {
-    const found = await store.get(name);
-    if (found.status === 'missing') throw new TidemarkError('OPTION_INVALID', `${url} does not exist.`);
-    const reader = new ByteReader(found.bytes);
-    const rows: T[] = [];
-    while (reader.remaining > 0) rows.push(readValue(reader) as T);
-    return rows;
-  } finally {
-    await store.close();
-  }
-}
-
 function encodeObjects(partitions: readonly (readonly unknown[])[]): Uint8Array {
-  const writer = new ByteWriter();
-  for (const rows of partitions) for (let i = 0; i < rows.length; i++) writeValue(writer, rows[i]);
-  return writer.finish();
+  if (partitions.every((rows) => rows.length === 0)) return new Uint8Array(0);
+  const encoder = rowEncoder<unknown>();
+  for (const rows of partitions) for (let i = 0; i < rows.length; i++) encoder.push(rows[i]);
+  return encoder.finish();
 }
 
 /** The folder a store is opened on, and how names in it begin. */
