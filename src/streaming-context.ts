@@ -276,7 +276,7 @@ export class StreamingContext {
         fail: (error) => this.#fail(error),
       });
       this.#driver = driver;
-      this.#loop = new BatchLoop(driver, () => this.#cancel.abort());
+      this.#loop = new BatchLoop(driver, () => this.#cancelBatch());
       if (this.#failedBeforeLoop !== undefined) throw this.#failedBeforeLoop;
       if (this.#stopBeforeLoop !== undefined) this.#loop.stop(this.#stopBeforeLoop);
       this.#listeners.post((listener) => listener.onStreamingStarted?.(info));
@@ -352,6 +352,13 @@ export class StreamingContext {
       taskAttemptsMax: positiveInteger('taskAttemptsMax', this.#options.taskAttemptsMax ?? 4),
     });
     return new RddContext({ runner, defaultParallelism: this.#graph.defaultParallelism });
+  }
+
+  /** Tasks end with CANCELLED, also those that wait for a source. Nothing is read any more after it. */
+  #cancelBatch(): void {
+    this.#cancel.abort();
+    // `stop` is idempotent: what it throws is told by the one in `#end`.
+    for (const { source } of this.#graph.sources) source.stop().catch(() => {});
   }
 
   #fail(error: Error): void {
