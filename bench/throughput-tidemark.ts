@@ -44,7 +44,8 @@ ssc.addStreamingListener({
     startedMs = performance.now();
     cpu = process.cpuUsage();
   },
-  onBatchCompleted: ({ records }) => {
+  onBatchCompleted: ({ records, failureReason }) => {
+    if (failureReason !== undefined) throw new Error(failureReason);
     seen += records;
     if (seen < total) return;
     const { user, system } = process.cpuUsage(cpu);

@@ -14,7 +14,21 @@ export type {
   StateUpdate,
   UpdateStateOptions,
 } from './dstream/update-state.ts';
-export type { BatchInfo, RecoveryInfo, StreamingListener } from './observe/streaming-listener.ts';
+export type { BackpressureOptions } from './execution/backpressure/options.ts';
+export type { PidGains } from './execution/backpressure/pid-rate-estimator.ts';
+export type { EngineEnvironment, StreamingContextOptions } from './execution/context-options.ts';
+export type { StreamingContextStatus } from './execution/stream-life.ts';
+export { StatsReportListener } from './observe/stats-report-listener.ts';
+export type {
+  BatchInfo,
+  OutputOperationInfo,
+  ReceiverInfo,
+  RecoveryInfo,
+  StartedBatchInfo,
+  StreamInputInfo,
+  StreamingListener,
+  SubmittedBatchInfo,
+} from './observe/streaming-listener.ts';
 export type { Partitioner } from './rdd/partitioner.ts';
 export { HashPartitioner } from './rdd/partitioner.ts';
 export { RDD } from './rdd/rdd.ts';
@@ -27,9 +41,7 @@ export { eventHubSource } from './sources/event-hubs/event-hub-source.ts';
 export type { Source, SourcePlan, SourceStart } from './sources/source.ts';
 export type { StoreOptions, TokenCredentialLike } from './storage/open-store.ts';
 export {
-  type EngineEnvironment,
   type StopOptions,
   StreamingContext,
-  type StreamingContextOptions,
-  type StreamingContextStatus,
+  type StreamingContextState,
 } from './streaming-context.ts';

@@ -1,104 +1,36 @@
-import { type Clock, SystemClock } from './base/clock.ts';
-import type { CrashHook } from './base/crash-points.ts';
-import { TidemarkError, toError } from './base/errors.ts';
-import { positiveInteger, requireKnownOptions } from './base/options.ts';
-import { type Random, SystemRandom } from './base/random.ts';
-import { Duration, type Time } from './base/time.ts';
-import type { CheckpointOptions } from './checkpoint/checkpoint-options.ts';
+import { TidemarkError } from './base/errors.ts';
+import type { Duration, Time } from './base/time.ts';
 import { readCheckpoint } from './checkpoint/read-checkpoint.ts';
-import type { StreamCheckpoint } from './checkpoint/stream-checkpoint.ts';
 import { DStream, type RddsOf, transformStreams, unionStreams } from './dstream/dstream.ts';
 import { DStreamGraph } from './dstream/graph.ts';
 import { SourceNode } from './dstream/source-node.ts';
 import type { UidOption } from './dstream/stateful-node.ts';
-import { BatchLoop, type StopRequest } from './execution/batch-loop.ts';
-import type { Driver } from './execution/driver.ts';
-import { startDriver } from './execution/recovery.ts';
-import { ListenerBus, type StreamingListener } from './observe/streaming-listener.ts';
-import { InProcessRunner } from './rdd/in-process-runner.ts';
+import { ActiveContext } from './execution/active-context.ts';
+import { CheckpointPlace } from './execution/checkpoint-place.ts';
+import { type ContextSettings, contextSettings, type StreamingContextOptions } from './execution/context-options.ts';
+import { type StreamingContextStatus, StreamLife } from './execution/stream-life.ts';
+import type { StreamingListener } from './observe/streaming-listener.ts';
 import type { RDD } from './rdd/rdd.ts';
-import { RddContext } from './rdd/rdd-context.ts';
 import { prefixFilesSink } from './sinks/prefix-files.ts';
 import type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
 import type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';
 import { eventHubSource } from './sources/event-hubs/event-hub-source.ts';
 import type { Source } from './sources/source.ts';
+import { withSparkSettings } from './spark-settings.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { openObjectStore, type StoreOptions } from './storage/open-store.ts';
 
-export interface StreamingContextOptions {
-  /** For logs and the checkpoint's settings. */
-  readonly appName: string;
-  /** Length of a batch; batch times are multiples of it. */
-  readonly batchInterval: Duration;
-  /** Partitions of a shuffle or a state when the operator names no number. Default 4. */
-  readonly defaultParallelism?: number | undefined;
-  /** See {@link EngineSettings}. Default false. */
-  readonly planAhead?: boolean | undefined;
-  /** Batch times missed while no driver ran that are run at a restart. Default 1,000. */
-  readonly catchUpBatchesMax?: number | undefined;
-  /** Tries of a task before its batch fails. Default 4, as in Spark. */
-  readonly taskAttemptsMax?: number | undefined;
-  /** Bounds and intervals of the checkpoint log. */
-  readonly checkpoint?: Omit<CheckpointOptions, 'clock' | 'random' | 'crashHook' | 'signal'> | undefined;
-  /** What the engine takes from outside; for tests and simulations. */
-  readonly environment?: EngineEnvironment | undefined;
-}
-
-export interface EngineEnvironment {
-  readonly clock?: Clock | undefined;
-  readonly random?: Random | undefined;
-  readonly crashHook?: CrashHook | undefined;
-  /** Where `print()` goes. Default: standard output. */
-  readonly print?: ((text: string) => void) | undefined;
-  /** Where warnings go. Default: standard error. */
-  readonly warn?: ((text: string) => void) | undefined;
-}
-
-export type StreamingContextStatus = 'initialized' | 'active' | 'stopped';
+/** The status by the names Spark has for it. */
+export type StreamingContextState = 'INITIALIZED' | 'ACTIVE' | 'STOPPED';
 
 export interface StopOptions {
   /** Process what has arrived before stopping. Default false. */
   readonly graceful?: boolean | undefined;
-  /** Bound of a graceful stop. Default: ten batch intervals, at least 10 s. */
+  /** Bound of a graceful stop. Default: `gracefulStopTimeout` of the context. */
   readonly timeout?: Duration | undefined;
 }
 
-/** The checkpoint this context runs on. */
-interface Attached {
-  readonly store: ObjectStore;
-  readonly found: StreamCheckpoint | undefined;
-  /** Opened by us, so closed by us. */
-  readonly owned: boolean;
-}
-
-const optionNames = [
-  'appName',
-  'batchInterval',
-  'defaultParallelism',
-  'planAhead',
-  'catchUpBatchesMax',
-  'taskAttemptsMax',
-  'checkpoint',
-  'environment',
-] as const satisfies readonly (keyof StreamingContextOptions)[];
-const checkpointOptionNames = [
-  'inlineBytesMax',
-  'segmentBytesMax',
-  'manifestEveryRecords',
-  'manifestEveryBytes',
-  'compactionAlpha',
-  'retainManifests',
-  'commitTimeoutMs',
-  'silenceThresholdMs',
-] as const satisfies readonly (keyof CheckpointOptions)[];
-const environmentNames = [
-  'clock',
-  'random',
-  'crashHook',
-  'print',
-  'warn',
-] as const satisfies readonly (keyof EngineEnvironment)[];
+type Create = () => StreamingContext | Promise<StreamingContext>;
 
 /**
  * A streaming application: its inputs, its graph of streams, and the driver that runs it batch by batch.
@@ -108,50 +40,57 @@ const environmentNames = [
  * Source: Spark's `StreamingContext`.
  */
 export class StreamingContext {
+  static readonly #active = new ActiveContext<StreamingContext>();
+
   readonly appName: string;
-  readonly #options: StreamingContextOptions;
-  readonly #clock: Clock;
-  readonly #random: Random;
+  readonly #settings: ContextSettings;
   readonly #graph: DStreamGraph;
-  readonly #listeners: ListenerBus;
-  readonly #warn: (text: string) => void;
+  readonly #checkpoint = new CheckpointPlace();
   readonly #droppedState = new Set<string>();
-  readonly #ended = Promise.withResolvers<void>();
-  readonly #cancel = new AbortController();
-  #status: StreamingContextStatus = 'initialized';
-  #location: { readonly url: string; readonly options: StoreOptions } | undefined;
-  #attached: Attached | undefined;
-  #driver: Driver | undefined;
-  #loop: BatchLoop | undefined;
-  /** What came while `start` was still at work. */
-  #failedBeforeLoop: Error | undefined;
-  #stopBeforeLoop: StopRequest | undefined;
+  readonly #life: StreamLife;
 
   /** @throws OPTION_INVALID */
   constructor(options: StreamingContextOptions) {
-    requireKnownOptions('StreamingContext', options, optionNames);
-    const { batchInterval, checkpoint = {}, environment = {} } = options;
-    requireKnownOptions('StreamingContext checkpoint', checkpoint, checkpointOptionNames);
-    requireKnownOptions('StreamingContext environment', environment, environmentNames);
-    if (!(batchInterval instanceof Duration) || batchInterval.milliseconds < 1) {
-      throw new TidemarkError(
-        'OPTION_INVALID',
-        `batchInterval is ${String(batchInterval)}; give a positive duration such as Seconds(1) or Milliseconds(100).`,
-      );
-    }
-    this.appName = options.appName;
-    this.#options = options;
-    this.#clock = environment.clock ?? new SystemClock();
-    this.#random = environment.random ?? new SystemRandom();
+    const { options: translated, checkpointUrl } = withSparkSettings(options);
+    this.#settings = contextSettings(translated);
+    this.appName = this.#settings.appName;
     this.#graph = new DStreamGraph(
-      batchInterval.milliseconds,
-      positiveInteger('defaultParallelism', options.defaultParallelism ?? 4),
+      this.#settings.batchIntervalMs,
+      this.#settings.defaultParallelism,
       () => this.#requireInitialized('Adding inputs, transformations and output operations'),
       prefixFilesSink,
     );
-    this.#warn = environment.warn ?? ((text) => console.error(text));
-    this.#listeners = new ListenerBus((error) => this.#warn(`A streaming listener threw: ${toError(error).message}`));
-    this.#ended.promise.catch(() => {}); // Reported by awaitTermination, which need not be waiting yet.
+    const { graph, checkpoint, droppedState } = {
+      graph: this.#graph,
+      checkpoint: this.#checkpoint,
+      droppedState: this.#droppedState,
+    };
+    this.#life = new StreamLife(this.#settings, { graph, checkpoint, droppedState });
+    if (checkpointUrl !== undefined) this.checkpoint(checkpointUrl);
+  }
+
+  /** The context of this process that runs: from a start that succeeded to its stop. */
+  static getActive(): StreamingContext | undefined {
+    return StreamingContext.#active.current;
+  }
+
+  /** The active context, or else what `create` or, with a checkpoint, {@link StreamingContext.getOrCreate} gives. */
+  static getActiveOrCreate(create: Create): Promise<StreamingContext>;
+  static getActiveOrCreate(
+    checkpoint: string | ObjectStore,
+    create: Create,
+    options?: StoreOptions,
+  ): Promise<StreamingContext>;
+  static async getActiveOrCreate(
+    first: string | ObjectStore | Create,
+    create?: Create,
+    options?: StoreOptions,
+  ): Promise<StreamingContext> {
+    const active = StreamingContext.getActive();
+    if (active !== undefined) return active;
+    if (typeof first === 'function') return first();
+    if (create !== undefined) return StreamingContext.getOrCreate(first, create, options);
+    throw new TidemarkError('OPTION_INVALID', 'getActiveOrCreate() was given a checkpoint and no function to create.');
   }
 
   /**
@@ -162,7 +101,7 @@ export class StreamingContext {
    */
   static async getOrCreate(
     checkpoint: string | ObjectStore,
-    create: () => StreamingContext | Promise<StreamingContext>,
+    create: Create,
     options: StoreOptions = {},
   ): Promise<StreamingContext> {
     const owned = typeof checkpoint === 'string';
@@ -171,13 +110,14 @@ export class StreamingContext {
       const found = await readCheckpoint(store);
       const context = await create();
       context.#requireInitialized('getOrCreate(): create() must not start the context; using it');
-      if (context.#location !== undefined && context.#location.url !== checkpoint) {
+      const named = context.#checkpoint.url;
+      if (named !== undefined && named !== checkpoint) {
         throw new TidemarkError(
           'OPTION_INVALID',
-          `getOrCreate was given ${store.url}, and the context it created names another checkpoint, ${context.#location.url}.`,
+          `getOrCreate was given ${store.url}, and the context it created names another checkpoint, ${named}.`,
         );
       }
-      context.#attached = { store, found, owned };
+      context.#checkpoint.attach({ store, found, owned });
       return context;
     } catch (error) {
       if (owned) await store.close();
@@ -188,7 +128,7 @@ export class StreamingContext {
   /** Where to keep the checkpoint of a new stream. To go on from an existing one use {@link StreamingContext.getOrCreate}. */
   checkpoint(url: string, options: StoreOptions = {}): void {
     this.#requireInitialized('checkpoint()');
-    this.#location = { url, options };
+    this.#checkpoint.name(url, options);
   }
 
   /** A direct stream of an event hub. Source: the Event Hubs connector's `createDirectStream`. */
@@ -234,171 +174,78 @@ export class StreamingContext {
   }
 
   addStreamingListener(listener: StreamingListener): void {
-    this.#listeners.add(listener);
+    this.#life.listeners.add(listener);
   }
 
   removeStreamingListener(listener: StreamingListener): void {
-    this.#listeners.remove(listener);
+    this.#life.listeners.remove(listener);
   }
 
   get status(): StreamingContextStatus {
-    return this.#status;
+    return this.#life.status;
+  }
+
+  /** Source: Spark's `getState`. */
+  getState(): StreamingContextState {
+    return this.status.toUpperCase() as Uppercase<StreamingContextStatus>;
   }
 
   /**
-   * Takes the stream over and runs it. Resolves when the first batch can run.
+   * Takes the stream over and runs it. Resolves when the first batch can run. Once more on a running context it changes
+   * nothing. A start that fails ends the context.
    * @throws GRAPH_INVALID, CHECKPOINT_EXISTS, CHECKPOINT_INCOMPATIBLE, and what sources, sinks and the store refuse.
+   * STATUS_INVALID when this context has ended, or another one runs in this process.
    */
   async start(): Promise<void> {
-    this.#requireInitialized('start()');
-    this.#status = 'active';
-    try {
-      this.#graph.validate();
-      await this.#openCheckpoint();
-      const { driver, info } = await startDriver({
-        graph: this.#graph,
-        droppedState: this.#droppedState,
-        appName: this.appName,
-        settings: {
-          planAhead: this.#options.planAhead ?? false,
-          catchUpBatchesMax: positiveInteger('catchUpBatchesMax', this.#options.catchUpBatchesMax ?? 1000),
-        },
-        ports: {
-          clock: this.#clock,
-          crash: this.#options.environment?.crashHook ?? (() => {}),
-          print: this.#options.environment?.print ?? ((text) => console.log(text)),
-          warn: this.#warn,
-        },
-        random: this.#random,
-        rdds: this.#rddContext(),
-        listeners: this.#listeners,
-        checkpoint: this.#attached && { ...this.#attached, options: this.#options.checkpoint ?? {} },
-        fail: (error) => this.#fail(error),
-      });
-      this.#driver = driver;
-      this.#loop = new BatchLoop(driver, () => this.#cancelBatch());
-      if (this.#failedBeforeLoop !== undefined) throw this.#failedBeforeLoop;
-      if (this.#stopBeforeLoop !== undefined) this.#loop.stop(this.#stopBeforeLoop);
-      this.#listeners.post((listener) => listener.onStreamingStarted?.(info));
-    } catch (error) {
-      await this.#end(toError(error));
-      throw error;
+    if (this.status === 'active') {
+      this.#settings.ports.warn(`'${this.appName}' has been started already; this start() changes nothing.`);
+      return this.#life.started;
     }
-    this.#loop.run().then(
-      () => this.#end(undefined),
-      (error) => this.#end(toError(error)),
-    );
+    this.#requireInitialized('start()');
+    const active = StreamingContext.#active;
+    if (this.#settings.allowSeveral) return this.#life.start(() => {});
+    active.claim(this);
+    await this.#life.start(() => active.release(this));
+    active.started(this);
   }
 
   /**
-   * Ends the application, in any status and repeatedly; resolves when it has ended. Errors come from `awaitTermination`.
-   * What was not processed is safe: the next start goes on with it.
+   * Ends the application, in any status and repeatedly; resolves when it has ended. Called by code that the stream runs (a
+   * function, an output, a listener) it resolves at once, because the end waits for that code. Errors come from
+   * `awaitTermination`. What was not processed is safe: the next start goes on with it.
    */
-  async stop(options: StopOptions = {}): Promise<void> {
-    const request = {
+  stop(options: StopOptions = {}): Promise<void> {
+    return this.#life.stop({
       graceful: options.graceful ?? false,
-      timeoutMs: options.timeout?.milliseconds ?? Math.max(10 * this.#graph.batchIntervalMs, 10_000),
-    };
-    if (this.#status === 'initialized') await this.#end(undefined);
-    else if (this.#loop !== undefined) this.#loop.stop(request);
-    else if (!this.#stopBeforeLoop || !request.graceful) this.#stopBeforeLoop = request;
-    await this.#ended.promise.catch(() => {});
+      timeoutMs: options.timeout?.milliseconds ?? this.#settings.gracefulStopTimeoutMs,
+    });
   }
 
   /** Resolves when the application was stopped; rejects with the first error that ended it. */
   awaitTermination(): Promise<void> {
-    return this.#ended.promise;
+    return this.#life.ended;
   }
 
   /** True: stopped; false: `timeout` has passed. Rejects with the first error. */
   async awaitTerminationOrTimeout(timeout: Duration): Promise<boolean> {
+    const { clock } = this.#settings.ports;
     const giveUp = new AbortController();
-    const timedOut = this.#clock.waitUntil(this.#clock.now() + timeout.milliseconds, giveUp.signal).then(
+    const timedOut = clock.waitUntil(clock.now() + timeout.milliseconds, giveUp.signal).then(
       () => false,
       () => false,
     );
     try {
-      return await Promise.race([this.#ended.promise.then(() => true), timedOut]);
+      return await Promise.race([this.#life.ended.then(() => true), timedOut]);
     } finally {
       giveUp.abort();
     }
   }
 
-  async #openCheckpoint(): Promise<void> {
-    if (this.#attached === undefined && this.#location !== undefined) {
-      const store = await openObjectStore(this.#location.url, this.#location.options);
-      this.#attached = { store, found: undefined, owned: true };
-      if ((await readCheckpoint(store)) !== undefined) {
-        throw new TidemarkError(
-          'CHECKPOINT_EXISTS',
-          `${store.url} already holds a stream. Go on from it with StreamingContext.getOrCreate(url, create), or give ` +
-            'checkpoint() another URL for a new stream.',
-        );
-      }
-    }
-    const stateful = this.#graph.stateful.filter(({ mustCheckpoint }) => mustCheckpoint);
-    if (this.#attached !== undefined || stateful.length === 0) return;
-    const uids = stateful.map(({ uid }) => uid).join(', ');
-    throw new TidemarkError(
-      'GRAPH_INVALID',
-      `The checkpoint directory has not been set, and ${uids} keep state. Call checkpoint(url) or use getOrCreate(url, create); ` +
-        "'memory:name' keeps it in this process only.",
-    );
-  }
-
-  #rddContext(): RddContext {
-    const runner = new InProcessRunner({
-      signal: this.#cancel.signal,
-      taskAttemptsMax: positiveInteger('taskAttemptsMax', this.#options.taskAttemptsMax ?? 4),
-    });
-    return new RddContext({ runner, defaultParallelism: this.#graph.defaultParallelism });
-  }
-
-  /** Tasks end with CANCELLED, also those that wait for a source. Nothing is read any more after it. */
-  #cancelBatch(): void {
-    this.#cancel.abort();
-    // `stop` is idempotent: what it throws is told by the one in `#end`.
-    for (const { source } of this.#graph.sources) source.stop().catch(() => {});
-  }
-
-  #fail(error: Error): void {
-    if (this.#loop === undefined) this.#failedBeforeLoop ??= error;
-    else this.#loop.fail(error);
-  }
-
-  /** Releases what the driver held; after a clean end the log is closed with the receipts of the last batch. */
-  async #end(failure: Error | undefined): Promise<void> {
-    if (this.#status === 'stopped') return;
-    this.#status = 'stopped';
-    let error = failure;
-    const attempt = async (work: () => Promise<unknown> | undefined): Promise<void> => {
-      try {
-        await work();
-      } catch (thrown) {
-        error ??= toError(thrown);
-      }
-    };
-    if (error === undefined && this.#driver !== undefined) {
-      const { log, ports, receipts } = this.#driver;
-      await attempt(async () => {
-        await ports.crash('stop:before-drain');
-        await log?.drain(receipts);
-      });
-    }
-    for (const { source } of this.#graph.sources) await attempt(() => source.stop());
-    for (const output of this.#graph.outputs) if (output.kind === 'sink') await attempt(() => output.sink.close());
-    const attached = this.#attached;
-    if (attached?.owned) await attempt(() => attached.store.close());
-    this.#listeners.post((listener) => listener.onStreamingStopped?.(error));
-    if (error === undefined) this.#ended.resolve();
-    else this.#ended.reject(error);
-  }
-
   #requireInitialized(what: string): void {
-    if (this.#status === 'initialized') return;
+    if (this.status === 'initialized') return;
     throw new TidemarkError(
       'STATUS_INVALID',
-      `${what} after starting or stopping a context is not supported; the context is ${this.#status}. ` +
+      `${what} after starting or stopping a context is not supported; the context is ${this.status}. ` +
         'Define the whole program first; after stop() build a new StreamingContext.',
     );
   }

@@ -69,7 +69,8 @@ await runChild(async () => {
         batchesReplayed: info.batchesToCatchUp,
         tookMs: Math.round(Date.now() - startedAtMs),
       }),
-    onBatchCompleted: (info) =>
+    onBatchCompleted: (info) => {
+      if (info.failureReason !== undefined) return;
       tell({
         type: 'batch',
         batchTimeMs: info.batchTimeMs,
@@ -79,7 +80,8 @@ await runChild(async () => {
         totalDelayMs: info.totalDelayMs,
         checkpointBytes: info.checkpoint.bytes,
         checkpointOperations: info.checkpoint.operations,
-      }),
+      });
+    },
   });
   process.on('message', (message: { readonly type: string }) => {
     if (message.type === 'stop') void ssc.stop({ graceful: true, timeout: Milliseconds(30_000) });

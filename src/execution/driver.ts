@@ -4,9 +4,10 @@ import type { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
 import type { PlannedBatch, Receipt } from '../checkpoint/records.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import type { StatefulNode } from '../dstream/stateful-node.ts';
-import type { ListenerBus } from '../observe/streaming-listener.ts';
+import type { ListenerBus } from '../observe/listener-bus.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import type { RateController } from './backpressure/rate-controller.ts';
 
 /** Settings of the engine a user may change between starts. */
 export interface EngineSettings {
@@ -39,6 +40,8 @@ export interface Driver {
   readonly ports: EnginePorts;
   readonly rdds: RddContext;
   readonly listeners: ListenerBus;
+  /** Undefined: back-pressure is off. */
+  readonly rates: RateController | undefined;
   readonly log: CheckpointLog | undefined;
   /** The checkpoint store, for counting its operations. */
   readonly store: ObjectStore | undefined;

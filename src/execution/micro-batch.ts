@@ -2,6 +2,7 @@ import { TidemarkError } from '../base/errors.ts';
 import type { OperatorDelta, StateExtent } from '../checkpoint/records.ts';
 import { Batch } from '../dstream/batch.ts';
 import { planAhead, planBatch } from './batch-plan.ts';
+import { BatchReport } from './batch-report.ts';
 import type { Driver } from './driver.ts';
 import { type Effects, publish, runOutputs } from './outputs.ts';
 
@@ -18,15 +19,21 @@ import { type Effects, publish, runOutputs } from './outputs.ts';
  * stops a driver at each.
  */
 export async function runMicroBatch(driver: Driver, timeMs: number, submissionTimeMs: number): Promise<number> {
-  const { graph, log, ports, store, listeners } = driver;
-  const startMs = ports.clock.now();
-  const operationsBefore = store?.operations.total() ?? 0;
-  let committedBytes = 0;
+  const report = new BatchReport(driver, timeMs, submissionTimeMs);
+  try {
+    return await runReported(driver, timeMs, report);
+  } catch (error) {
+    report.failed(error);
+    throw error;
+  }
+}
+
+async function runReported(driver: Driver, timeMs: number, report: BatchReport): Promise<number> {
+  const { graph, log, ports } = driver;
   await ports.crash('batch:begin');
 
   const plan = await planBatch(driver, driver.lastBatch.batchId + 1, timeMs);
-  const records = [...plan.sources.values()].reduce((sum, source) => sum + source.records, 0);
-  const backlog = graph.sources.reduce((sum, { source }) => sum + source.backlog(), 0);
+  report.planned(plan);
   await ports.crash('batch:planned');
   if (graph.actsDuringBatch && !plan.recorded) await log?.recordPlan(plan.planned); // B1
   await ports.crash('batch:plan-recorded');
@@ -45,7 +52,7 @@ export async function runMicroBatch(driver: Driver, timeMs: number, submissionTi
     const outputs = graph.outputs.map((output) => ({ output, rdd: output.stream.rdd(batch) }));
     await advanceState(driver, batch);
     await ports.crash('batch:state-advanced');
-    effects = await runOutputs(driver, batch, outputs);
+    effects = await runOutputs(driver, batch, outputs, report);
     await ports.crash('batch:staged');
     await graph.remembered.keepRows(batch, graph.sources);
     const deltas = sealState(driver, batch.batchId);
@@ -60,7 +67,7 @@ export async function runMicroBatch(driver: Driver, timeMs: number, submissionTi
         receipts: driver.receipts,
         plan: next?.planned,
       });
-      committedBytes = committed.bytes;
+      report.committedBytes = committed.bytes;
     }
     driver.recordedPlan = next?.planned;
   } catch (error) {
@@ -85,24 +92,9 @@ export async function runMicroBatch(driver: Driver, timeMs: number, submissionTi
 
   await writeManifestIfDue(driver);
   await retain(driver);
-  listeners.post((listener) =>
-    listener.onBatchCompleted?.({
-      batchId: batch.batchId,
-      batchTimeMs: timeMs,
-      records,
-      submissionTimeMs,
-      processingStartTimeMs: startMs,
-      processingEndTimeMs: endMs,
-      schedulingDelayMs: startMs - submissionTimeMs,
-      processingDelayMs: endMs - startMs,
-      totalDelayMs: endMs - timeMs,
-      replayed: batch.batchId === driver.replayedBatchId,
-      backlog,
-      checkpoint: { bytes: committedBytes, operations: (store?.operations.total() ?? 0) - operationsBefore },
-    }),
-  );
+  report.completed(endMs);
   await ports.crash('batch:end');
-  return records;
+  return [...plan.sources.values()].reduce((sum, source) => sum + source.records, 0);
 }
 
 async function advanceState(driver: Driver, batch: Batch): Promise<void> {

@@ -3,6 +3,7 @@ import type { StagedHandle } from '../checkpoint/records.ts';
 import type { Batch } from '../dstream/batch.ts';
 import { formatPrint, type Output } from '../dstream/output.ts';
 import type { RDD } from '../rdd/rdd.ts';
+import type { BatchReport } from './batch-report.ts';
 import type { Driver } from './driver.ts';
 
 /** What a batch leaves to be done once it is committed. */
@@ -11,44 +12,84 @@ export interface Effects {
   readonly prints: (() => void)[];
 }
 
-/** Runs the outputs in order of registration: what acts at once acts, what is staged is staged last. */
+/**
+ * Runs the outputs in order of registration: what acts at once acts, what is staged is staged last.
+ *
+ * When the program's own code fails, the outputs after it are still tried, as in Spark, so that one report names all that
+ * fail; then the batch fails with the first error.
+ */
 export async function runOutputs(
   driver: Driver,
   batch: Batch,
   outputs: readonly { readonly output: Output; readonly rdd: RDD<unknown> | undefined }[],
+  report: BatchReport,
 ): Promise<Effects> {
-  const { batchId, timeMs, generation } = batch;
   const effects: Effects = { handles: [], prints: [] };
-  const staging: (() => Promise<void>)[] = [];
+  const staging: { readonly output: Output; readonly stage: () => Promise<void> }[] = [];
+  const failures: unknown[] = [];
   for (const { output, rdd } of outputs) {
     if (rdd === undefined) continue;
-    switch (output.kind) {
-      case 'foreach':
-        try {
-          await output.body(rdd, batch.time, { batchTime: batch.time, batchId, generation });
-        } catch (error) {
-          throw outputFailed(output.uid, batch, error);
-        }
-        break;
-      case 'print': {
-        const rows = await rdd.take(output.rowsMax + 1);
-        effects.prints.push(() => driver.ports.print(formatPrint(rows, output.rowsMax, batch.time)));
-        break;
-      }
-      case 'sink': {
-        const { uid, sink } = output;
-        const partitions = await rdd.collectPartitions();
-        staging.push(async () => {
-          const handle = await sink.stage({ batchId, batchTimeMs: timeMs, generation }, partitions);
-          if (handle !== undefined) effects.handles.push({ uid, batchId, batchTimeMs: timeMs, handle });
-        });
-        break;
-      }
+    report.outputStarted(output);
+    try {
+      const stage = await runOutput(driver, batch, output, rdd, effects);
+      if (stage === undefined) report.outputCompleted(output);
+      else staging.push({ output, stage });
+    } catch (error) {
+      report.outputCompleted(output, error);
+      if (!isOfTheProgram(error)) throw error;
+      failures.push(error);
     }
   }
+  if (failures.length > 0) throw failures[0];
   await driver.ports.crash('batch:outputs-run');
-  for (const stage of staging) await stage();
+  for (const { output, stage } of staging) {
+    try {
+      await stage();
+    } catch (error) {
+      report.outputCompleted(output, error);
+      throw error;
+    }
+    report.outputCompleted(output);
+  }
   return effects;
+}
+
+/** Resolves with what is left to be staged, if anything. */
+async function runOutput(
+  driver: Driver,
+  batch: Batch,
+  output: Output,
+  rdd: RDD<unknown>,
+  effects: Effects,
+): Promise<(() => Promise<void>) | undefined> {
+  const { batchId, timeMs, generation } = batch;
+  switch (output.kind) {
+    case 'foreach':
+      try {
+        await output.body(rdd, batch.time, { batchTime: batch.time, batchId, generation });
+      } catch (error) {
+        throw outputFailed(output.uid, batch, error);
+      }
+      return undefined;
+    case 'print': {
+      const rows = await rdd.take(output.rowsMax + 1);
+      effects.prints.push(() => driver.ports.print(formatPrint(rows, output.rowsMax, batch.time)));
+      return undefined;
+    }
+    case 'sink': {
+      const { uid, sink } = output;
+      const partitions = await rdd.collectPartitions();
+      return async () => {
+        const handle = await sink.stage({ batchId, batchTimeMs: timeMs, generation }, partitions);
+        if (handle !== undefined) effects.handles.push({ uid, batchId, batchTimeMs: timeMs, handle });
+      };
+    }
+  }
+}
+
+/** Its functions threw, or used the API in a way that is refused; nothing is wrong with the stream itself. */
+function isOfTheProgram(error: unknown): boolean {
+  return !(error instanceof TidemarkError) || error.kind === 'user' || error.kind === 'invalid';
 }
 
 function outputFailed(uid: string, batch: Batch, error: unknown): TidemarkError {

@@ -6,11 +6,14 @@ import type { StreamStatus } from '../checkpoint/records.ts';
 import type { StreamCheckpoint } from '../checkpoint/stream-checkpoint.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import type { StatefulNode } from '../dstream/stateful-node.ts';
-import type { ListenerBus, RecoveryInfo, StreamingListener } from '../observe/streaming-listener.ts';
+import type { ListenerBus } from '../observe/listener-bus.ts';
+import type { RecoveryInfo } from '../observe/streaming-listener.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
-import type { ReceiverEvent, ReceiverInfo, SourcePlan } from '../sources/source.ts';
+import type { SourcePlan } from '../sources/source.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { StoreView } from '../storage/store-view.ts';
+import type { BackpressureSettings } from './backpressure/options.ts';
+import { RateController } from './backpressure/rate-controller.ts';
 import { batchesDue } from './batch-times.ts';
 import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
 import {
@@ -34,6 +37,7 @@ export interface StartRequest {
   readonly random: Random;
   readonly rdds: RddContext;
   readonly listeners: ListenerBus;
+  readonly backpressure: BackpressureSettings | undefined;
   /** Undefined: no checkpoint, nothing survives the process. */
   readonly checkpoint:
     | {
@@ -82,6 +86,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     ports,
     rdds,
     listeners,
+    rates: rateController(request),
     log,
     store: checkpoint?.store,
     zeroTimeMs,
@@ -105,6 +110,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   return {
     driver,
     info: {
+      timeMs: ports.clock.now(),
       slot: log?.epoch ?? 0,
       epoch: log?.epoch ?? 0,
       recovered: status?.lastBatch !== undefined,
@@ -119,6 +125,12 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
       tookMs: ports.clock.now() - startedMs,
     },
   };
+}
+
+function rateController({ graph, backpressure }: StartRequest): RateController | undefined {
+  if (backpressure === undefined) return undefined;
+  const sources = graph.sources.map(({ source }) => source);
+  return new RateController(sources, graph.batchIntervalMs, backpressure);
 }
 
 /** Of the grid of batch times: the last multiple of the interval that has come. */
@@ -191,6 +203,12 @@ async function sweepSinks(driver: Driver): Promise<void> {
   for (const output of driver.graph.outputs) if (output.kind === 'sink') await output.sink.sweep?.();
 }
 
+const receiverEvents = {
+  started: 'onReceiverStarted',
+  error: 'onReceiverError',
+  stopped: 'onReceiverStopped',
+} as const;
+
 async function startSources(
   driver: Driver,
   status: StreamStatus | undefined,
@@ -199,6 +217,7 @@ async function startSources(
   const { clock, warn } = driver.ports;
   const { batchIntervalMs } = driver.graph;
   const epoch = driver.log?.epoch ?? 1;
+  driver.rates?.begin();
   await Promise.all(
     driver.graph.sources.map(async ({ uid, source }, streamId) => {
       await source.start({
@@ -210,27 +229,13 @@ async function startSources(
         batchIntervalMs,
         store: driver.store && new StoreView(driver.store, `source/${uid}`),
         warn,
-        onReceiver: (event, info) => driver.listeners.post((listener) => receiverCallback(listener, event)?.(info)),
+        onReceiver: (event, info) => driver.listeners.post(receiverEvents[event], info),
         fail,
       });
       const recorded = status?.plan?.sources[uid];
       if (recorded !== undefined) source.adopt(recorded as SourcePlan);
     }),
   );
-}
-
-function receiverCallback(
-  listener: StreamingListener,
-  event: ReceiverEvent,
-): ((info: ReceiverInfo) => unknown) | undefined {
-  switch (event) {
-    case 'started':
-      return listener.onReceiverStarted?.bind(listener);
-    case 'error':
-      return listener.onReceiverError?.bind(listener);
-    case 'stopped':
-      return listener.onReceiverStopped?.bind(listener);
-  }
 }
 
 async function commitStart(driver: Driver): Promise<void> {

@@ -1,29 +1,72 @@
-/** What a batch cost, from its due time to its last published output. Times in milliseconds. Source: Spark's `BatchInfo`. */
-export interface BatchInfo {
+/**
+ * What one input gave to a batch. Source: Spark's `StreamInputInfo`.
+ */
+export interface StreamInputInfo {
+  /** Number of the input in the program, from 0 in order of definition. */
+  readonly inputStreamId: number;
+  readonly uid: string;
+  readonly records: number;
+  /** `Description` says for people what the batch read, where the source knows. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** One output in one batch. Times in milliseconds; undefined: not yet. Source: Spark's `OutputOperationInfo`. */
+export interface OutputOperationInfo {
+  readonly batchTimeMs: number;
+  /** Number of the output in the program, from 0 in order of registration. */
+  readonly id: number;
+  /** What made it, such as `foreachRDD` or `saveTo`. */
+  readonly name: string;
+  /** Its uid, and the stream it ends. */
+  readonly description: string;
+  readonly startTimeMs: number | undefined;
+  readonly endTimeMs: number | undefined;
+  /** Undefined: it has not failed. */
+  readonly failureReason: string | undefined;
+}
+
+/** A batch whose ranges are known. Times in milliseconds. */
+export interface SubmittedBatchInfo {
   readonly batchId: number;
   readonly batchTimeMs: number;
-  /** Rows read from all sources. */
+  /** Rows of all sources. */
   readonly records: number;
+  /** By number of the input. */
+  readonly streamIdToInputInfo: Readonly<Record<number, StreamInputInfo>>;
   /** When its batch time had come and it could have started. */
   readonly submissionTimeMs: number;
-  readonly processingStartTimeMs: number;
-  readonly processingEndTimeMs: number;
-  /** Start minus submission. */
-  readonly schedulingDelayMs: number;
-  /** End minus start: plan, operators, outputs, commit and publication. */
-  readonly processingDelayMs: number;
-  /** End minus batch time. */
-  readonly totalDelayMs: number;
   /** True when its ranges had been recorded by an earlier driver. */
   readonly replayed: boolean;
   /** Records known to be waiting at the sources when the batch was planned, beyond its own. */
   readonly backlog: number;
+}
+
+/** A batch at work. */
+export interface StartedBatchInfo extends SubmittedBatchInfo {
+  readonly processingStartTimeMs: number;
+  /** Start minus submission. */
+  readonly schedulingDelayMs: number;
+}
+
+/** What a batch cost, from its due time to its last published output. Source: Spark's `BatchInfo`. */
+export interface BatchInfo extends StartedBatchInfo {
+  readonly processingEndTimeMs: number;
+  /** End minus start: plan, operators, outputs, commit and publication. */
+  readonly processingDelayMs: number;
+  /** Scheduling delay plus processing delay: end minus submission. */
+  readonly totalDelayMs: number;
+  /** By number of the output; those that had nothing to do in this batch are absent. */
+  readonly outputOperationInfos: Readonly<Record<number, OutputOperationInfo>>;
+  /** Why it is not through: the context stops, and the next start finishes it. Undefined: it is committed and published. */
+  readonly failureReason: string | undefined;
   /** What its commit wrote to the checkpoint store, and the requests the store was sent during the batch. */
   readonly checkpoint: { readonly bytes: number; readonly operations: number };
 }
 
 /** What a driver found and restored when it started. */
 export interface RecoveryInfo {
+  /** When the start was through. */
+  readonly timeMs: number;
   /** Slot of the fence record this driver appended. */
   readonly slot: number;
   readonly epoch: number;
@@ -55,45 +98,27 @@ export interface ReceiverInfo {
   readonly lastErrorTimeMs: number;
 }
 
-/** Receives what happened, afterwards. A listener that throws is reported and cannot hurt a batch. */
+/**
+ * Receives what happened, afterwards and in order: see ListenerBus for what a slow or failing listener means.
+ *
+ * Every batch is told of as submitted, started and completed, in this order, and its outputs in between. A callback may be
+ * async: then the next event waits for it. Source: Spark's `StreamingListener`.
+ */
 export interface StreamingListener {
   onStreamingStarted?(info: RecoveryInfo): void;
   onReceiverStarted?(info: ReceiverInfo): void;
   onReceiverError?(info: ReceiverInfo): void;
   onReceiverStopped?(info: ReceiverInfo): void;
+  /** The ranges of the batch are fixed. */
+  onBatchSubmitted?(info: SubmittedBatchInfo): void;
+  onBatchStarted?(info: StartedBatchInfo): void;
+  onOutputOperationStarted?(info: OutputOperationInfo): void;
+  onOutputOperationCompleted?(info: OutputOperationInfo): void;
+  /** The batch is through or has failed: see `failureReason`. */
   onBatchCompleted?(info: BatchInfo): void;
+  /** The last event, with the error that ended the stream. */
   onStreamingStopped?(error: Error | undefined): void;
 }
 
-type Call = (listener: StreamingListener) => unknown;
-
-/** Hands events to the listeners, in order of registration. */
-export class ListenerBus {
-  readonly #listeners = new Set<StreamingListener>();
-  readonly #report: (error: unknown) => void;
-
-  /** `report`: told of what a listener threw. */
-  constructor(report: (error: unknown) => void) {
-    this.#report = report;
-  }
-
-  add(listener: StreamingListener): void {
-    this.#listeners.add(listener);
-  }
-
-  remove(listener: StreamingListener): void {
-    this.#listeners.delete(listener);
-  }
-
-  post(call: Call): void {
-    for (const listener of this.#listeners) {
-      try {
-        const result = call(listener);
-        // An async listener: nobody waits for it, and its rejection must not end the process.
-        if (result instanceof Promise) result.catch(this.#report);
-      } catch (error) {
-        this.#report(error);
-      }
-    }
-  }
-}
+export type StreamingEvent = keyof StreamingListener;
+export type EventInfo<E extends StreamingEvent> = Parameters<Required<StreamingListener>[E]>[0];

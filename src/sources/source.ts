@@ -40,6 +40,8 @@ export interface Source<T> {
    * A push must not keep the array.
    */
   read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void>;
+  /** For people: what a batch with this plan reads. */
+  describePlan?(plan: SourcePlan): string;
   /** The batch of `plan` is durable: buffered rows up to its position may be freed. */
   committed(plan: SourcePlan): void;
   /** Records known to be available and not planned yet. Used for a graceful stop and for the lag in the status line. */
@@ -53,9 +55,13 @@ export interface Source<T> {
   stop(): Promise<void>;
 }
 
-/** A source whose intake can be slowed down while it runs. */
+/** A source whose intake can be slowed down while it runs: what back-pressure acts on. */
 export interface RateControlled {
-  /** Records per second; a rate of 0 or less changes nothing. */
+  /**
+   * Records per second from now on; a rate of 0 or less changes nothing. Called before `start`, it is the rate to begin
+   * with. A direct source takes the rate times the batch interval into a batch, and at least one record of every
+   * partition that has any.
+   */
   setRate(recordsPerSecond: number): void;
 }
 

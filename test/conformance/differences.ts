@@ -63,7 +63,7 @@ export const differences: Readonly<Record<string, Difference>> = {
   'closure.user-provided-closures-are-actually-cleaned': differs(codeIsNotStored),
   'derived-from-spark-code.streams-outside-the-creating-function': differs(codeIsNotStored),
   'listener.onbatchcompleted-with-failed-batch-and-multiple-failed-jobs': differs(
-    'a batch whose output failed is not committed, so the outputs after it are not attempted; all of them run again',
+    'the outputs after a failed one are tried, but the batch is not committed: all of them run again at the next start',
   ),
   'derived-from-spark-code.failed-output-operation-single-output': differs(
     'the context stops with the first error; the next start runs the same batch again',

@@ -22,6 +22,8 @@ export class DrivenStream {
         this.recovery = info;
       },
       onBatchCompleted: (info) => {
+        // A failed batch ends the stream, which tells why.
+        if (info.failureReason !== undefined) return;
         this.batches.push(info);
         this.#wake();
       },

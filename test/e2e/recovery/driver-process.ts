@@ -45,7 +45,8 @@ await runChild(async () => {
   ssc.addStreamingListener({
     onStreamingStarted: ({ slot, epoch, stateKeys, batchesToCatchUp: batchesReplayed, tookMs }) =>
       void tellParent({ type: 'recovered', slot, epoch, stateKeys, batchesReplayed, tookMs } satisfies DriverMessage),
-    onBatchCompleted: (info) =>
+    onBatchCompleted: (info) => {
+      if (info.failureReason !== undefined) return;
       void tellParent({
         type: 'batch',
         batchTimeMs: info.batchTimeMs,
@@ -55,7 +56,8 @@ await runChild(async () => {
         totalDelayMs: info.totalDelayMs,
         checkpointBytes: info.checkpoint.bytes,
         checkpointOperations: info.checkpoint.operations,
-      } satisfies DriverMessage),
+      } satisfies DriverMessage);
+    },
   });
   process.on('message', () => void ssc.stop({ graceful: true, timeout: Milliseconds(30_000) }));
   await ssc.start();

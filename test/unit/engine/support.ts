@@ -3,10 +3,11 @@ import type { CrashHook } from '../../../src/base/crash-points.ts';
 import { TidemarkError } from '../../../src/base/errors.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { Seconds } from '../../../src/base/time.ts';
+import type { StreamingContextOptions } from '../../../src/execution/context-options.ts';
 import type { Sink, SinkBatch } from '../../../src/sinks/sink.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
-import { StreamingContext, type StreamingContextOptions } from '../../../src/streaming-context.ts';
+import { StreamingContext } from '../../../src/streaming-context.ts';
 import { DrivenStream } from '../../support/driven-stream.ts';
 
 export interface LifeOptions extends Partial<Omit<StreamingContextOptions, 'environment'>> {
@@ -41,6 +42,7 @@ export class TestStream {
         crashHook,
         print: (text) => this.printed.push(text),
         warn: (text) => this.warnings.push(text),
+        allowSeveral: true,
       },
     });
   }
