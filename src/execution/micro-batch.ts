@@ -111,14 +111,18 @@ export function sealState(driver: Driver, batchId: number): OperatorDelta[] {
 
 /** State as of the batch just committed; the next commit adopts it. */
 async function writeManifestIfDue(driver: Driver): Promise<void> {
-  const due = driver.log?.manifestDue();
-  if (due === undefined) return;
-  const extents: StateExtent[] = [];
-  for (const { uid, table } of driver.stateful) {
-    const kind = due.get(uid);
-    if (kind !== undefined) extents.push({ uid, kind, bytes: table.encodeForManifest(kind) });
+  const { log } = driver;
+  // Without a log nobody asks what has gone since the last manifest, and nothing would ever make tables forget it.
+  if (log !== undefined) {
+    const due = log.manifestDue();
+    if (due === undefined) return;
+    const extents: StateExtent[] = [];
+    for (const { uid, table } of driver.stateful) {
+      const kind = due.get(uid);
+      if (kind !== undefined) extents.push({ uid, kind, bytes: table.encodeForManifest(kind) });
+    }
+    await log.writeManifest(extents);
   }
-  await driver.log?.writeManifest(extents);
   for (const { table } of driver.stateful) table.manifestWritten(driver.lastBatch.batchId);
 }
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { TidemarkError } from '../../../src/base/errors.ts';
 import { Milliseconds, Seconds } from '../../../src/base/time.ts';
+import type { StatefulNode } from '../../../src/dstream/stateful-node.ts';
 import type { Source, SourceStart } from '../../../src/sources/source.ts';
 import { StreamingContext } from '../../../src/streaming-context.ts';
 import { MemoryTopic } from '../../../src/testing/memory-topic.ts';
+import { DrivenStream } from '../../support/driven-stream.ts';
 import { errorOf, settle, TestStream } from './support.ts';
 
 /** A source on a MemoryTopic whose calls can be held up and made to fail. */
@@ -259,14 +261,13 @@ describe('awaiting', () => {
 });
 
 describe('starting', () => {
-  test('a second start changes nothing, and operators after the start are refused', async () => {
+  test('a second start and operators after the start are refused', async () => {
     const stream = new TestStream();
     const driven = await stream.open((ssc) => ssc.sourceStream(numbers().source()).print());
     const { context } = driven;
     const more = new MemoryTopic<number>('more', 1);
     await context.start();
-    await context.start();
-    expect(stream.warnings).toEqual([expect.stringMatching(/has been started already/)]);
+    expect(await errorOf(context.start())).toMatchObject({ code: 'STATUS_INVALID' });
     const refusal = /the context is active.*build a new StreamingContext/s;
     expect(() => context.sourceStream(more.source())).toThrow(refusal);
     expect(() => context.checkpoint('memory:elsewhere')).toThrow(refusal);
@@ -477,5 +478,27 @@ describe('batch times', () => {
       [6000, 0],
       [7000, 1],
     ]);
+  });
+});
+
+describe('a stream without a checkpoint', () => {
+  test('runs plain windows, and keeps nothing of the panes that left them', async () => {
+    const stream = new TestStream();
+    const topic = numbers(1, 200);
+    const context = stream.context();
+    const windowed = context.sourceStream(topic.source()).window(Seconds(3));
+    const seen: number[][] = [];
+    windowed.foreachRDD(async (rdd) => {
+      seen.push(await rdd.collect());
+    });
+    const driven = new DrivenStream(context, stream.clock, 1000);
+    await context.start();
+    const { table } = windowed.node as StatefulNode<number>;
+    await driven.runTo(20_000);
+    const size = table.encodeForManifest('delta').length;
+    await driven.runTo(80_000);
+    expect(table.encodeForManifest('delta')).toHaveLength(size);
+    await driven.stop();
+    expect(seen.at(-1)).toEqual([78, 79, 80]);
   });
 });
