@@ -241,7 +241,7 @@ export abstract class RDD<T> extends ActionMethods<T> {
   /** Keeps the rows of every partition in this object when they are first computed completely. */
   persist(): this {
     if (this.#kept !== undefined) return this;
-    this.#kept = { partitions: new Map(), isWanted: true };
+    this.#kept = new Map();
     this.#chooseReader();
     return this;
   }
@@ -253,7 +253,6 @@ export abstract class RDD<T> extends ActionMethods<T> {
 
   /** Forgets kept rows; they are computed again when needed. What a checkpoint holds stays. */
   unpersist(): this {
-    if (this.#kept !== undefined) this.#kept.isWanted = false;
     this.#kept = undefined;
     this.#chooseReader();
     return this;
@@ -265,7 +264,7 @@ export abstract class RDD<T> extends ActionMethods<T> {
 
   /** True when the rows of all partitions are kept: nothing behind this RDD will be computed. */
   get isFullyKept(): boolean {
-    return this.#kept !== undefined && this.#kept.partitions.size === this.numPartitions;
+    return this.#kept !== undefined && this.#kept.size === this.numPartitions;
   }
 
   /**

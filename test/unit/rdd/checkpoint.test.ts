@@ -1,9 +1,14 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { RDD } from '../../../src/rdd/rdd.ts';
 import type { RddContext } from '../../../src/rdd/rdd-context.ts';
 import { dropMemoryStore } from '../../../src/storage/memory-store.ts';
 import { openObjectStore } from '../../../src/storage/open-store.ts';
 import { newContext } from './fixture.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const url = 'memory:rdd-checkpoints/dir';
 
@@ -149,6 +154,26 @@ describe('RDD.localCheckpoint', () => {
     expect(await rdd.collect()).toEqual(await same.collect());
     expect(rows()).toBe(2);
     expect(rdd.localCheckpoint().isPersisted).toBe(false);
+  });
+
+  it('lets go of what the rows were computed from', async () => {
+    // Built elsewhere: the frame of this test would hold what it names.
+    const build = (): { readonly rdd: RDD<number>; readonly held: WeakRef<object> } => {
+      const source = { rows: [1, 2, 3] };
+      const rdd = newContext()
+        .parallelize([0, 1, 2], 2)
+        .map((i) => source.rows[i]!);
+      return { rdd, held: new WeakRef(source) };
+    };
+    const { rdd, held } = build();
+    rdd.localCheckpoint();
+    await rdd.count();
+    await vi.waitFor(() => {
+      collectGarbage();
+      // Not the object itself: an error about it would hold it.
+      expect(held.deref() === undefined).toBe(true);
+    });
+    expect(await rdd.collect()).toEqual([1, 2, 3]);
   });
 
   it('takes the place of a checkpoint that is not yet done', async () => {

@@ -257,6 +257,8 @@ describe('default partitioner', () => {
     { left: 2000, expected: 2000 },
     { left: 2, right: 2000, expected: 2000 },
     { left: 1000, rightPartitioner: 10, expected: 1000 },
+    { left: 100, rightPartitioner: 10, expected: 100 },
+    { left: 99, rightPartitioner: 10, expected: 10 },
     { left: 20, rightPartitioner: 10, expected: 10 },
     { left: 20, right: 10, parallelism: 4, expected: 4 },
     { left: 20, rightPartitioner: 10, parallelism: 4, expected: 10 },
