@@ -101,7 +101,7 @@ export abstract class PairMethods {
     return sorting.repartitionAndSort(this, partitioner, compare);
   }
 
-  /** Total order of keys over all partitions, stable. Equal keys may stand on both sides of a border. */
+  /** Total order of keys over all partitions, stable. Equal keys are in one partition. */
   sortByKey<K, V>(
     this: Pairs<K, V>,
     ascending = true,

@@ -231,7 +231,7 @@ export abstract class RDD<T> extends ActionMethods<T> {
     return this.keyBy(f).groupByKey(partitioning);
   }
 
-  /** Total order over all partitions, stable. All rows are held in memory once. Default: as many partitions as here. */
+  /** Total order over all partitions, stable, equal keys in one partition. All rows are held in memory once. Default: as many partitions as here. */
   sortBy<K>(f: (row: T) => K, ascending = true, numPartitions?: number, compare?: Comparator<K>): RDD<T> {
     return sortBy(this, 'sortBy', f, ascending, numPartitions, compare);
   }

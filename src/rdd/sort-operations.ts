@@ -12,7 +12,7 @@ interface SortRow<T, K> {
   readonly row: T;
 }
 
-/** A total order over all partitions, which are of equal size. Equal keys keep their order. */
+/** A total order over all partitions, which are of equal size but for equal keys: those stay together, in their order. */
 export function sortBy<T, K>(
   rdd: RDD<T>,
   name: string,
@@ -38,6 +38,7 @@ export function sortBy<T, K>(
     };
   });
   let sorted: readonly SortRow<T, K>[] = [];
+  let bounds: readonly number[] = [];
   let sortedVersion = 0;
   return rdd.context.rdd<T>({
     name,
@@ -46,12 +47,24 @@ export function sortBy<T, K>(
     pipe: (partition, _, push) => {
       if (sortedVersion !== shuffle.version) {
         sorted = shuffle.blocks(0).flat().sort(order);
+        bounds = cut(sorted, numPartitions, order);
         sortedVersion = shuffle.version;
       }
-      const end = Math.floor(((partition + 1) * sorted.length) / numPartitions);
-      for (let i = Math.floor((partition * sorted.length) / numPartitions); i < end; i++) push(sorted[i]!.row);
+      const end = bounds[partition + 1]!;
+      for (let i = bounds[partition]!; i < end; i++) push(sorted[i]!.row);
     },
   });
+}
+
+/** Where partitions begin: at equal distances, moved on to the next key, as a range partitioner would do. */
+function cut<R>(sorted: readonly R[], numPartitions: number, order: Comparator<R>): number[] {
+  const bounds: number[] = [0];
+  for (let p = 1; p <= numPartitions; p++) {
+    let bound = Math.max(bounds[p - 1]!, Math.floor((p * sorted.length) / numPartitions));
+    while (bound > 0 && bound < sorted.length && order(sorted[bound - 1]!, sorted[bound]!) === 0) bound++;
+    bounds.push(bound);
+  }
+  return bounds;
 }
 
 /** Every key where the partitioner says, and within a partition in order of keys. */

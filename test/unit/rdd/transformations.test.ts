@@ -118,7 +118,7 @@ describe('RDD transformations', () => {
     expect(newContext().parallelize([1, 1], 4).distinct().numPartitions).toBe(4);
   });
 
-  it('sortBy gives a stable total order over balanced partitions', async () => {
+  it('sortBy gives a stable total order, equal keys in one partition', async () => {
     await fc.assert(
       fc.asyncProperty(numbers, partitionCount, partitionCount, fc.boolean(), async (values, from, to, ascending) => {
         const rows = values.map((key, i) => ({ key, i }));
@@ -129,6 +129,10 @@ describe('RDD transformations', () => {
         const parts = await sorted.collectPartitions();
         expect(parts.flat()).toEqual(expected);
         expect(parts.length).toBe(to);
+        const borders = parts.filter((part) => part.length > 0).map((part) => [part[0]!.key, part.at(-1)!.key]);
+        for (let i = 1; i < borders.length; i++) expect(borders[i]![0]).not.toBe(borders[i - 1]![1]);
+        const largestRun = Math.max(0, ...grouped(rows.map((row) => [row.key, 0])).map(([, run]) => run.length));
+        for (const part of parts) expect(part.length).toBeLessThanOrEqual(Math.ceil(values.length / to) + largestRun);
         expect(await sorted.collectPartitions()).toEqual(parts);
       }),
     );
