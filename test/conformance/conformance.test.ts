@@ -1,6 +1,9 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import { behaviours } from './behaviours.ts';
+import { behaviours as streamBehaviours } from './behaviours.ts';
+import { engineBehaviours } from './behaviours-engine.ts';
 import { differences } from './differences.ts';
+import { eventHubsBehaviours, eventHubsCases, eventHubsOperations } from './event-hubs.ts';
+import { engineCases, engineOperations } from './operations-engine.ts';
 import { rddOperations } from './operations-rdd.ts';
 import { streamCases, streamOperations } from './operations-stream.ts';
 import { timeOperations } from './operations-time.ts';
@@ -11,7 +14,15 @@ import { runPipeline, type SeenBatch } from './support/run-pipeline.ts';
 
 type RowCheck = (row: Row, sparkCase: SparkCase, functions: CaseFunctions) => unknown;
 
-const rowOperations: Readonly<Record<string, RowCheck>> = { ...rddOperations, ...timeOperations, ...streamOperations };
+const behaviours = { ...streamBehaviours, ...engineBehaviours, ...eventHubsBehaviours };
+const wholeCases = { ...streamCases, ...engineCases, ...eventHubsCases };
+const rowOperations: Readonly<Record<string, RowCheck>> = {
+  ...rddOperations,
+  ...timeOperations,
+  ...streamOperations,
+  ...engineOperations,
+  ...eventHubsOperations,
+};
 const files = loadCaseFiles();
 const counts: Record<Outcome, number> = { passed: 0, differs: 0, 'not built': 0, pending: 0 };
 
@@ -48,7 +59,7 @@ function checkOf(sparkCase: SparkCase, functions: CaseFunctions): (() => Promise
   if (Object.hasOwn(behaviours, id)) return () => behaviours[id]!();
   if (params?.pipeline !== undefined) return () => runData(sparkCase, functions);
   if (operation === undefined) return undefined;
-  if (Object.hasOwn(streamCases, operation)) return () => streamCases[operation]!(sparkCase);
+  if (Object.hasOwn(wholeCases, operation)) return () => wholeCases[operation]!(sparkCase);
   const check = rowOperations[operation];
   if (check === undefined || rows === undefined || rows.length === 0) return undefined;
   return async () => {

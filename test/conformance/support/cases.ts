@@ -28,6 +28,14 @@ export interface CaseParams {
   readonly restartAfterBatches?: number;
   readonly pipeline?: readonly Step[];
   readonly needsCheckpointDir?: boolean;
+  readonly existing?: unknown;
+  readonly start?: unknown;
+  readonly limit?: unknown;
+  readonly available?: unknown;
+  readonly minRate?: unknown;
+  readonly derivative?: unknown;
+  readonly integral?: unknown;
+  readonly proportional?: unknown;
   readonly data?: unknown;
   readonly initial?: unknown;
   readonly partitions?: unknown;
@@ -40,21 +48,29 @@ type Batches = readonly (readonly unknown[] | null)[];
 type RowField =
   | 'a'
   | 'aPartitions'
+  | 'add'
   | 'ascending'
   | 'b'
   | 'bPartitions'
+  | 'batchMs'
+  | 'begin'
   | 'call'
   | 'checkpointDir'
+  | 'd'
   | 'data'
   | 'defaultParallelism'
   | 'do'
+  | 'elements'
   | 'exists'
   | 'expected'
   | 'expectedBag'
   | 'expectedCount'
+  | 'expectedEarliest'
+  | 'expectedLatest'
   | 'expectedLines'
   | 'expectedOutput'
   | 'expectedPartitions'
+  | 'expectedPerPartition'
   | 'expectedRemoved'
   | 'expectedRestart'
   | 'expectedSet'
@@ -67,12 +83,18 @@ type RowField =
   | 'functionCalled'
   | 'get'
   | 'getOption'
+  | 'i'
   | 'initStates'
   | 'inputs'
+  | 'isEmpty'
   | 'isTimingOut'
   | 'key'
   | 'keys'
+  | 'last'
+  | 'lastEnqueued'
   | 'leftPartitions'
+  | 'maxRate'
+  | 'minRate'
   | 'n'
   | 'name'
   | 'now'
@@ -84,21 +106,30 @@ type RowField =
   | 'original'
   | 'other'
   | 'otherPartitions'
+  | 'p'
   | 'parent'
   | 'partitioner'
   | 'partitions'
   | 'periodMs'
+  | 'position'
+  | 'processingDelayMs'
   | 'rdds'
   | 'remove'
+  | 'restart'
   | 'rightPartitioner'
   | 'rightPartitions'
+  | 'schedulingDelayMs'
   | 'shuffle'
   | 'slideMs'
+  | 'start'
   | 'step'
+  | 'stop'
   | 'throws'
   | 'time'
   | 'timeoutThreshold'
   | 'toMs'
+  | 'total'
+  | 'trigger'
   | 'update'
   | 'values'
   | 'windowMs'
