@@ -38,7 +38,16 @@ export type { Sink, SinkBatch, SinkGuarantee, SinkOpening } from './sinks/sink.t
 export type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
 export type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';
 export { eventHubSource } from './sources/event-hubs/event-hub-source.ts';
-export type { Source, SourcePlan, SourceStart } from './sources/source.ts';
+export type { FileInfo } from './sources/files/file-folder.ts';
+export type { FileReader } from './sources/files/file-formats.ts';
+export type { FileReadOptions, FileStreamOptions } from './sources/files/file-source.ts';
+export type { CollectableRows, QueueEntry } from './sources/queue/queue-source.ts';
+export type { RateOptions, RateRow } from './sources/queue/rate-source.ts';
+export { Receiver } from './sources/receiver/receiver.ts';
+export type { ReceiverOptions } from './sources/receiver/receiver-options.ts';
+export type { SocketConverter } from './sources/sockets/socket-receiver.ts';
+export type { SocketOptions } from './sources/sockets/socket-source.ts';
+export type { RateControlled, Source, SourcePlan, SourceStart } from './sources/source.ts';
 export type { StoreOptions, TokenCredentialLike } from './storage/open-store.ts';
 export {
   type StopOptions,

@@ -13,6 +13,14 @@ interface Translated {
   taskAttemptsMax?: number;
   listenerQueueLengthMax?: number;
   checkpointUrl?: string;
+  receivers: Record<string, number | Duration>;
+  files: Record<string, Duration>;
+}
+
+/** Defaults for the options of inputs. */
+export interface InputDefaults {
+  readonly receivers: Readonly<Record<string, number | Duration>>;
+  readonly files: Readonly<Record<string, Duration>>;
 }
 
 interface Translation {
@@ -70,6 +78,49 @@ const translations: Readonly<Record<string, Translation>> = {
       to.checkpointUrl = String(value);
     },
   },
+  'spark.streaming.blockInterval': {
+    option: 'blockInterval of a receiver stream',
+    apply: (to, value, key) => {
+      to.receivers.blockInterval = asDuration(key, value);
+    },
+  },
+  'spark.streaming.blockQueueSize': {
+    option: 'blockQueueSize of a receiver stream',
+    apply: (to, value, key) => {
+      to.receivers.blockQueueSize = asNumber(key, value);
+    },
+  },
+  'spark.streaming.receiver.maxRate': {
+    option: 'maxRate of a receiver stream',
+    apply: (to, value, key) => {
+      to.receivers.maxRate = asNumber(key, value);
+    },
+  },
+  'spark.streaming.receiverRestartDelay': {
+    option: 'restartDelay of a receiver stream',
+    apply: (to, value, key) => {
+      to.receivers.restartDelay = asDuration(key, value);
+    },
+  },
+  'spark.streaming.receiver.writeAheadLog.enable': {
+    option: 'none: with a checkpoint it is always on',
+    apply: (_to, value, key) => {
+      if (!asBoolean(key, value)) throw refused(key, value, 'true: with a checkpoint the log is always on');
+    },
+  },
+  ...Object.fromEntries(
+    ['spark.streaming.fileStream.minRememberDuration', 'spark.streaming.minRememberDuration'].map(
+      (name): [string, Translation] => [
+        name,
+        {
+          option: 'minRememberDuration of a file stream',
+          apply: (to, value, key) => {
+            to.files.minRememberDuration = asDuration(key, value);
+          },
+        },
+      ],
+    ),
+  ),
   'spark.default.parallelism': {
     option: 'defaultParallelism',
     apply: (to, value, key) => {
@@ -91,17 +142,18 @@ const translations: Readonly<Record<string, Translation>> = {
 };
 
 /**
- * The options with `settings` translated, and the checkpoint URL if they name one. What an option and a setting both say is
+ * The options with `settings` translated, the checkpoint URL if they name one, and what they say about inputs. What an option and a setting both say is
  * refused: one of them would be ignored. So is a key that is not in the table.
  * @throws OPTION_INVALID
  */
 export function withSparkSettings(options: StreamingContextOptions): {
   readonly options: StreamingContextOptions;
   readonly checkpointUrl: string | undefined;
+  readonly inputs: InputDefaults;
 } {
   const { settings, ...own } = options;
-  if (settings === undefined) return { options, checkpointUrl: undefined };
-  const translated: Translated = { backpressure: { pid: {} } };
+  const translated: Translated = { backpressure: { pid: {} }, receivers: {}, files: {} };
+  if (settings === undefined) return { options, checkpointUrl: undefined, inputs: translated };
   for (const [key, value] of Object.entries(settings)) {
     const translation = Object.hasOwn(translations, key) ? translations[key] : undefined;
     if (translation === undefined) {
@@ -119,13 +171,13 @@ export function withSparkSettings(options: StreamingContextOptions): {
     }
     translation.apply(translated, value, key);
   }
-  const { checkpointUrl, backpressure, ...rest } = translated;
+  const { checkpointUrl, backpressure, receivers, files, ...rest } = translated;
   const merged = {
     ...own.backpressure,
     ...backpressure,
     pid: { ...own.backpressure?.pid, ...backpressure.pid },
   };
-  return { options: { ...own, ...rest, backpressure: merged }, checkpointUrl };
+  return { options: { ...own, ...rest, backpressure: merged }, checkpointUrl, inputs: { receivers, files } };
 }
 
 function given(options: object, path: string): boolean {

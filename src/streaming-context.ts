@@ -15,8 +15,28 @@ import { prefixFilesSink } from './sinks/prefix-files.ts';
 import type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
 import type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';
 import { eventHubSource } from './sources/event-hubs/event-hub-source.ts';
+import {
+  binaryRecordsSource,
+  type FileReadOptions,
+  type FileStreamOptions,
+  fileSource,
+  textFileSource,
+} from './sources/files/file-source.ts';
+import { constantSource } from './sources/queue/constant-source.ts';
+import { type QueueEntry, queueSource } from './sources/queue/queue-source.ts';
+import { type RateOptions, type RateRow, rateSource } from './sources/queue/rate-source.ts';
+import type { Receiver } from './sources/receiver/receiver.ts';
+import type { ReceiverOptions } from './sources/receiver/receiver-options.ts';
+import { receiverSource } from './sources/receiver/receiver-source.ts';
+import type { SocketConverter } from './sources/sockets/socket-receiver.ts';
+import {
+  rawSocketSource,
+  type SocketOptions,
+  socketSource,
+  socketTextSource,
+} from './sources/sockets/socket-source.ts';
 import type { Source } from './sources/source.ts';
-import { withSparkSettings } from './spark-settings.ts';
+import { type InputDefaults, withSparkSettings } from './spark-settings.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { openObjectStore, type StoreOptions } from './storage/open-store.ts';
 
@@ -44,6 +64,8 @@ export class StreamingContext {
 
   readonly appName: string;
   readonly #settings: ContextSettings;
+  /** What `settings` says about inputs that don't say it themselves. */
+  readonly #inputs: InputDefaults;
   readonly #graph: DStreamGraph;
   readonly #checkpoint = new CheckpointPlace();
   readonly #droppedState = new Set<string>();
@@ -51,7 +73,8 @@ export class StreamingContext {
 
   /** @throws OPTION_INVALID */
   constructor(options: StreamingContextOptions) {
-    const { options: translated, checkpointUrl } = withSparkSettings(options);
+    const { options: translated, checkpointUrl, inputs } = withSparkSettings(options);
+    this.#inputs = inputs;
     this.#settings = contextSettings(translated);
     this.appName = this.#settings.appName;
     this.#graph = new DStreamGraph(
@@ -135,6 +158,70 @@ export class StreamingContext {
   eventHubStream(options: EventHubOptions & UidOption = {}): DStream<EventHubEvent> {
     const { uid, ...rest } = options;
     return this.sourceStream(eventHubSource(rest), { uid });
+  }
+
+  /** What a receiver stores: see {@link Receiver}. @throws OPTION_INVALID */
+  receiverStream<T>(receiver: Receiver<T>, { uid, ...own }: ReceiverOptions & UidOption = {}): DStream<T> {
+    return this.sourceStream(receiverSource(receiver, { ...this.#inputs.receivers, ...own }), { uid });
+  }
+
+  /** Lines of UTF-8 that a server sends. What was under way when a connection or this process ended is lost. */
+  socketTextStream(host: string, port: number, { uid, ...own }: SocketOptions & UidOption = {}): DStream<string> {
+    return this.sourceStream(socketTextSource(host, port, { ...this.#inputs.receivers, ...own }), { uid });
+  }
+
+  /** The rows `convert` makes of what a server sends. What was under way when a connection or this process ended is lost. */
+  socketStream<T>(
+    host: string,
+    port: number,
+    convert: SocketConverter<T>,
+    { uid, ...own }: SocketOptions & UidOption = {},
+  ): DStream<T> {
+    return this.sourceStream(socketSource(host, port, convert, { ...this.#inputs.receivers, ...own }), { uid });
+  }
+
+  /** Blocks that a server sends: each a length (4 bytes, big-endian) and the rows as one MessagePack array. */
+  rawSocketStream<T>(host: string, port: number, { uid, ...own }: SocketOptions & UidOption = {}): DStream<T> {
+    return this.sourceStream(rawSocketSource<T>(host, port, { ...this.#inputs.receivers, ...own }), { uid });
+  }
+
+  /** Lines of the files that appear in a folder: a path, or a storage URL. @throws OPTION_INVALID, URL_INVALID */
+  textFileStream(folder: string, { uid, ...own }: FileStreamOptions & UidOption = {}): DStream<string> {
+    return this.sourceStream(textFileSource(folder, { ...this.#inputs.files, ...own }), { uid });
+  }
+
+  /** What `read` makes of the files that appear in a folder; lines without it. @throws OPTION_INVALID, URL_INVALID */
+  fileStream<T = string>(folder: string, { uid, ...own }: FileReadOptions<T> & UidOption = {}): DStream<T> {
+    return this.sourceStream(fileSource<T>(folder, { ...this.#inputs.files, ...own }), { uid });
+  }
+
+  /** Records of `recordLength` bytes of the files that appear in a folder. @throws OPTION_INVALID, URL_INVALID */
+  binaryRecordsStream(
+    folder: string,
+    recordLength: number,
+    { uid, ...own }: FileStreamOptions & UidOption = {},
+  ): DStream<Uint8Array> {
+    return this.sourceStream(binaryRecordsSource(folder, recordLength, { ...this.#inputs.files, ...own }), { uid });
+  }
+
+  /** Arrays of rows from a queue that may be filled while it runs, one per batch or all that are there: for tests. */
+  queueStream<T>(
+    queue: QueueEntry<T>[],
+    oneAtATime = true,
+    defaultRows?: QueueEntry<T> | null,
+    options: UidOption = {},
+  ): DStream<T> {
+    return this.sourceStream(queueSource(queue, oneAtATime, defaultRows ?? undefined), options);
+  }
+
+  /** The same rows in every batch: for tests. */
+  constantStream<T>(rows: readonly T[], options: UidOption = {}): DStream<T> {
+    return this.sourceStream(constantSource(rows), options);
+  }
+
+  /** Numbered rows at a steady rate: for tests and demos. @throws OPTION_INVALID */
+  rateStream(rowsPerSecond: number, { uid, ...own }: RateOptions & UidOption = {}): DStream<RateRow> {
+    return this.sourceStream(rateSource(rowsPerSecond, own), { uid });
   }
 
   /** A stream of any replayable source. */

@@ -39,6 +39,7 @@ const optionNames = [
   'store',
 ] as const satisfies readonly (keyof FileStreamOptions)[];
 
+const describedFilesMax = 100;
 const chunkBytes = 8 * 1024 * 1024;
 
 /** Lines of the text files that appear in a folder. @throws OPTION_INVALID, URL_INVALID */
@@ -167,6 +168,13 @@ class FileSource<T> implements Source<T> {
       if (!(error instanceof TidemarkError && error.code === 'DATA_LOSS' && this.#skipsLost)) throw error;
       this.#warn(`${error.message} It is left out, as onDataLoss: 'skip' says.`);
     }
+  }
+
+  /** The files, the first ones of many. */
+  describePlan({ partitions }: SourcePlan): string {
+    const paths = partitions.slice(0, describedFilesMax).map((file) => this.#folder.pathOf((file as PlannedFile).key));
+    const more = partitions.length - paths.length;
+    return [...paths, ...(more > 0 ? [`and ${more} more`] : [])].join('\n');
   }
 
   committed(): void {}

@@ -38,6 +38,8 @@ class ReceivedSource<T> implements ReceiverSource<T> {
   readonly #receiver: Receiver<T>;
   readonly #settings: ReceiverSettings;
   #run: RunningReceiver<T> | undefined;
+  /** Asked for before the start. */
+  #firstRate: number | undefined;
   #isStopped = false;
 
   constructor(receiver: Receiver<T>, settings: ReceiverSettings, kind: string) {
@@ -55,6 +57,7 @@ class ReceivedSource<T> implements ReceiverSource<T> {
         : await LoggedBlocks.open<T>({ store, epoch, position, clock, random, fail });
     const { maxRate, initialRate } = this.#settings;
     const limiter = new RateLimiter(clock, maxRate, initialRate);
+    if (this.#firstRate !== undefined) limiter.setRate(this.#firstRate);
     const supervisor = new ReceiverSupervisor<T>({
       receiver: this.#receiver,
       streamId,
@@ -84,6 +87,10 @@ class ReceivedSource<T> implements ReceiverSource<T> {
     push(await this.#running().blocks.read(plan.partitions[partition]));
   }
 
+  describePlan({ partitions }: SourcePlan): string {
+    return `${partitions.length} ${partitions.length === 1 ? 'block' : 'blocks'}`;
+  }
+
   committed(plan: SourcePlan): void {
     this.#run?.blocks.free(plan.position as number);
   }
@@ -93,7 +100,8 @@ class ReceivedSource<T> implements ReceiverSource<T> {
   }
 
   setRate(recordsPerSecond: number): void {
-    this.#run?.limiter.setRate(recordsPerSecond);
+    if (this.#run === undefined) this.#firstRate = recordsPerSecond;
+    else this.#run.limiter.setRate(recordsPerSecond);
   }
 
   async drain(): Promise<void> {

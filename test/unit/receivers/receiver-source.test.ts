@@ -7,7 +7,7 @@ import { receiverSource } from '../../../src/sources/receiver/receiver-source.ts
 import { storesUnderWayMax } from '../../../src/sources/receiver/receiver-supervisor.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import { FaultyStore } from '../../../src/testing/faulty-store.ts';
-import { namesIn, rowsOf, settle, startReceiver, TestReceiver } from './support.ts';
+import { namesIn, rowsOf, settle, startReceiver, startWith, TestReceiver } from './support.ts';
 
 describe('a receiver', () => {
   test('receiver.receiver-life-cycle: single rows, several, an iterator and bytes all arrive; reports reach the listeners', async () => {
@@ -173,6 +173,31 @@ describe('a receiver', () => {
     clock.advanceBy(1);
     await next;
     await source.stop();
+  });
+
+  test('a rate that back-pressure gives before the start is the one to begin with, below the maximum', async () => {
+    for (const [maxRate, expected] of [
+      [undefined, 100],
+      [50, 50],
+    ] as const) {
+      const receiver = new TestReceiver<number>();
+      const source = receiverSource(receiver, { maxRate });
+      source.setRate(100);
+      const clock = new ManualClock(0);
+      await source.start(startWith({ clock }));
+      await receiver.storeAll(Array(100).fill(0));
+      let takenMs = -1;
+      const next = receiver.storeAll([1]).then(() => {
+        takenMs = clock.now();
+      });
+      while (takenMs < 0) {
+        clock.advanceBy(10);
+        await settle();
+      }
+      await next;
+      expect(takenMs).toBe((100 / expected) * 1000);
+      await source.stop();
+    }
   });
 
   test('options are checked', () => {
