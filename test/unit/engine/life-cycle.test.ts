@@ -261,18 +261,25 @@ describe('awaiting', () => {
 });
 
 describe('starting', () => {
-  test('a second start and operators after the start are refused', async () => {
+  test('a second start warns and changes nothing; inputs after it, and a start after the end, are refused', async () => {
     const stream = new TestStream();
     const driven = await stream.open((ssc) => ssc.sourceStream(numbers().source()).print());
     const { context } = driven;
     const more = new MemoryTopic<number>('more', 1);
     await context.start();
-    expect(await errorOf(context.start())).toMatchObject({ code: 'STATUS_INVALID' });
+    await context.start();
+    expect(stream.warnings).toEqual([expect.stringMatching(/started already; this start\(\) changes nothing/)]);
     const refusal = /the context is active.*build a new StreamingContext/s;
     expect(() => context.sourceStream(more.source())).toThrow(refusal);
     expect(() => context.checkpoint('memory:elsewhere')).toThrow(refusal);
     expect(() => context.dropState('x')).toThrow(refusal);
+    await driven.runTo(1000);
     await driven.stop();
+    expect(driven.batches).toHaveLength(1);
+    expect(await errorOf(context.start())).toMatchObject({
+      code: 'STATUS_INVALID',
+      message: expect.stringMatching(/the context is stopped.*build a new StreamingContext/s),
+    });
   });
 
   test('streams, outputs and state cannot be added to a stream that runs', async () => {
