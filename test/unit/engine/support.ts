@@ -5,9 +5,11 @@ import { SeededRandom } from '../../../src/base/random.ts';
 import { Seconds } from '../../../src/base/time.ts';
 import type { StreamingContextOptions } from '../../../src/execution/context-options.ts';
 import type { Sink, SinkBatch } from '../../../src/sinks/sink.ts';
+import type { Source } from '../../../src/sources/source.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
 import { StreamingContext } from '../../../src/streaming-context.ts';
+import { MemoryTopic } from '../../../src/testing/memory-topic.ts';
 import { DrivenStream } from '../../support/driven-stream.ts';
 
 export interface LifeOptions extends Partial<Omit<StreamingContextOptions, 'environment'>> {
@@ -127,4 +129,22 @@ export function sum(a: number, b: number): number {
 
 export function difference(a: number, b: number): number {
   return a - b;
+}
+
+/** A source on a MemoryTopic whose calls can be held up and made to fail. */
+export function wrapped<T>(topic: MemoryTopic<T>, changes: (source: Source<T>) => Partial<Source<T>>): Source<T> {
+  const source = topic.source();
+  const changed = changes(source);
+  return new Proxy(source, {
+    get(target, name) {
+      const value: unknown = name in changed ? changed[name as keyof Source<T>] : target[name as keyof Source<T>];
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+export function numbers(partitions = 1, until = 20): MemoryTopic<number> {
+  const topic = new MemoryTopic<number>('numbers', partitions);
+  for (let t = 1; t <= until; t++) topic.send(t * 1000, t % partitions, t);
+  return topic;
 }
