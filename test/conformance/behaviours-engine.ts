@@ -11,7 +11,7 @@ import {
 import { SeededRandom } from '../../src/testing.ts';
 import { CaseSource } from './support/case-source.ts';
 import { expectRefused, rddContext } from './support/check.ts';
-import { runFor, type SimpleStream, simpleStream } from './support/simple-stream.ts';
+import { collectInto, runFor, type SimpleStream, simpleStream } from './support/simple-stream.ts';
 
 const plain = (rows: DStream<number>): void => rows.foreachRDD(() => {});
 
@@ -196,7 +196,45 @@ async function rddCheckpoints(): Promise<void> {
   expect(computed).toBe(3);
 }
 
+/** Three entries that are there before, one taken per batch, no checkpoint. */
+async function queueGivesOnePerBatch(): Promise<void> {
+  const seen: number[][] = [];
+  const queue = [
+    [1, 2, 3],
+    [4, 5, 6],
+    [7, 8, 9],
+  ];
+  const stream = await simpleStream<number>(
+    [],
+    (_rows, ssc) =>
+      collectInto(
+        ssc.queueStream(queue).map((x) => x),
+        seen,
+      ),
+    { hasCheckpoint: false },
+  );
+  await runFor(stream, 3);
+  expect(seen).toEqual([
+    [1, 2, 3],
+    [4, 5, 6],
+    [7, 8, 9],
+  ]);
+}
+
+async function queueCannotBeRecovered(): Promise<void> {
+  const warnings: string[] = [];
+  const environment = { warn: (text: string) => void warnings.push(text) };
+  const define = (_rows: DStream<number>, ssc: StreamingContext): void => plain(ssc.queueStream([[1]]));
+  const first = await simpleStream<number>([], define, { environment });
+  await runFor(first, 1);
+  expect(warnings.join()).toContain("queueStream doesn't support checkpointing");
+  const second = await simpleStream<number>([], define, { after: first, environment });
+  await expect(second.ssc.start()).rejects.toMatchObject({ code: 'CHECKPOINT_INCOMPATIBLE' });
+}
+
 export const engineBehaviours: Readonly<Record<string, () => Promise<void>>> = {
+  'java.testqueuestream': queueGivesOnePerBatch,
+  'ssc.queuestream-doesn-t-support-checkpointing': queueCannotBeRecovered,
   'pid.with-some-accumulated-and-some-positive-error-i-0-stay-below-the': pidStaysBelow,
   'ratectl.ratecontroller-rate-controller-publishes-updates-after-batches-c': rateIsPublishedAfterBatches,
   'listener.batch-info-reporting': batchInfos,

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { behaviours as streamBehaviours } from './behaviours.ts';
 import { engineBehaviours } from './behaviours-engine.ts';
@@ -97,6 +98,16 @@ test('every listed difference and every hand-written test belongs to a case', ()
   const ids = new Set(files.flatMap(({ cases }) => cases.map(({ id }) => id)));
   expect(Object.keys(differences).filter((id) => !ids.has(id))).toEqual([]);
   expect(Object.keys(behaviours).filter((id) => !ids.has(id))).toEqual([]);
+});
+
+test('docs/differences-from-spark.md names every case that differs, with the reason', () => {
+  const page = readFileSync(new URL('../../docs/differences-from-spark.md', import.meta.url), 'utf8');
+  const [, cases = ''] = page.split('## Cases that differ');
+  const listed = [...cases.matchAll(/^\| `([\w.-]+)` \| (.*) \|$/gm)].map(([, id, reason]) => `${id}: ${reason}`);
+  const expected = Object.entries(differences)
+    .filter(([, { kind }]) => kind === 'differs')
+    .map(([id, { reason, rows }]) => `${id}: ${reason}${rows === undefined ? '' : ` (rows ${rows.join(', ')})`}`);
+  expect(listed).toEqual(expected);
 });
 
 test('an operator, an operation or a behaviour that nobody knows fails', async () => {

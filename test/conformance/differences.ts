@@ -158,8 +158,5 @@ export const differences: Readonly<Record<string, Difference>> = {
   'ckpt.recovery-with-file-input-stream': pending('file streams'),
   'input.file-input-stream-newfilesonly-true': pending('file streams'),
   'input.modified-files-are-correctly-detected': pending('file streams'),
-  'derived-file-stream.file-selection': pending('file streams'),
   'input.socket-input-stream': pending('socket streams'),
-  'java.testqueuestream': pending('queueStream'),
-  'ssc.queuestream-doesn-t-support-checkpointing': pending('queueStream'),
 };

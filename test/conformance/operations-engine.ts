@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { PidRateEstimator } from '../../src/execution/backpressure/pid-rate-estimator.ts';
+import { newFiles } from '../../src/sources/files/new-files.ts';
 import { RateLimiter } from '../../src/sources/receiver/rate-limiter.ts';
 import { ManualClock } from '../../src/testing.ts';
 import type { Row, SparkCase } from './support/cases.ts';
@@ -41,5 +42,24 @@ export const engineOperations: Readonly<Record<string, (row: Row) => unknown>> =
     const limiter = new RateLimiter(new ManualClock(0), maxRate ?? undefined);
     limiter.setRate(update!);
     expect(limiter.rate).toBe(row.expected);
+  },
+  'fileStream.select': (row) => {
+    const files = (row.files as [string, number][]).map(([name, modifiedMs]) => ({
+      name,
+      path: name,
+      modifiedMs,
+      sizeBytes: 1,
+    }));
+    const chosen = row.alreadySelected as string[];
+    const found = newFiles(files, {
+      batchTimeMs: row.batchTime as number,
+      initialThresholdMs: row.initialThreshold as number,
+      rememberMs: row.rememberMs as number,
+      // Nothing was missed: every file before this batch was chosen or refused.
+      listedMs: row.batchTime as number,
+      isRecent: ({ name }) => chosen.includes(name),
+      filter: ({ name }) => !name.startsWith('.'),
+    });
+    expect(found.map(({ name }) => name)).toEqual(row.expected);
   },
 };

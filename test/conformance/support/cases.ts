@@ -46,6 +46,11 @@ type Batches = readonly (readonly unknown[] | null)[];
 
 /** What rows of tables and steps may have; each operation knows its own. */
 type RowField =
+  | 'rememberMs'
+  | 'initialThreshold'
+  | 'batchTime'
+  | 'alreadySelected'
+  | 'files'
   | 'a'
   | 'aPartitions'
   | 'add'
