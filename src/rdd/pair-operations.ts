@@ -211,14 +211,30 @@ export function subtractByKey<K, V, W>(
   partitioning: Partitioning = left.partitioner ?? Math.max(left.numPartitions, 1),
   name: string = 'subtractByKey',
 ): RDD<[K, V]> {
-  return cogroup<K>([left, right], partitioning, name).through<[K, V]>(
+  const { context } = left;
+  if (right.context !== context) {
+    throw new TidemarkError('GRAPH_INVALID', `${name}: the RDDs belong to different contexts.`);
+  }
+  const partitioner = choosePartitioner([left], partitioning);
+  const ours = alignedSide(left, partitioner, name);
+  const theirs = alignedSide(right, partitioner, name);
+  return context.rdd<[K, V]>({
     name,
-    (push) =>
-      ([key, [ours, theirs]]) => {
-        if (theirs!.length === 0) for (const value of ours!) push([key, value as V]);
-      },
-    true,
-  );
+    numPartitions: partitioner.numPartitions,
+    partitioner,
+    dependencies: [ours.dependency, theirs.dependency],
+    pipe: (partition, task, push) => {
+      const unwanted = new Set<unknown>();
+      const read = theirs.pipe(partition, task, (row) => {
+        unwanted.add(keyIdentity(row[0]));
+      });
+      return andThen(read, () =>
+        ours.pipe(partition, task, (row) => {
+          if (!unwanted.has(keyIdentity(row[0]))) push([row[0], row[1] as V]);
+        }),
+      );
+    },
+  });
 }
 
 function shuffleByKey<K, V>(

@@ -1,6 +1,7 @@
 import { keyIdentity } from '../base/canonical-key.ts';
-import { cogroup, subtractByKey } from './pair-operations.ts';
-import { HashPartitioner } from './partitioner.ts';
+import { TidemarkError } from '../base/errors.ts';
+import { choosePartitioner, subtractByKey } from './pair-operations.ts';
+import { HashPartitioner, type Partitioner } from './partitioner.ts';
 import type { RDD } from './rdd.ts';
 import type { Partitioning } from './row-types.ts';
 import { ShuffleDependency } from './shuffle-dependency.ts';
@@ -12,20 +13,7 @@ import { checkInteger } from './validation.ts';
 export function distinct<T>(rdd: RDD<T>, numPartitions: number): RDD<T> {
   checkInteger('distinct: numPartitions', numPartitions, 1);
   const partitioner = new HashPartitioner(numPartitions);
-  const shuffle = new ShuffleDependency<T, T[]>(rdd, 'distinct', () => {
-    const unique = new Map<unknown, T>();
-    return {
-      push: (row) => {
-        const identity = keyIdentity(row);
-        if (!unique.has(identity)) unique.set(identity, row);
-      },
-      finish: () => {
-        const blocks: T[][] = Array.from({ length: numPartitions }, () => []);
-        for (const row of unique.values()) blocks[partitioner.partition(row)]!.push(row);
-        return blocks;
-      },
-    };
-  });
+  const shuffle = shuffleUnique(rdd, 'distinct', partitioner);
   return rdd.context.rdd<T>({
     name: 'distinct',
     numPartitions,
@@ -45,15 +33,25 @@ export function distinct<T>(rdd: RDD<T>, numPartitions: number): RDD<T> {
 }
 
 export function intersection<T>(a: RDD<T>, b: RDD<T>, partitioning?: Partitioning): RDD<T> {
-  return cogroup<T>([asKeys(a), asKeys(b)], partitioning, 'intersection').through<T>(
-    'intersection',
-    (push) =>
-      ([row, [here, there]]) => {
-        if (here!.length > 0 && there!.length > 0) push(row);
-      },
-    // The rows are the keys of the cogroup, but the partitioner speaks of keys of pairs.
-    false,
-  );
+  if (a.context !== b.context) {
+    throw new TidemarkError('GRAPH_INVALID', 'intersection: the RDDs belong to different contexts.');
+  }
+  const partitioner = choosePartitioner([a, b], partitioning);
+  const ours = shuffleUnique(a, 'intersection', partitioner);
+  const theirs = shuffleUnique(b, 'intersection', partitioner);
+  return a.context.rdd<T>({
+    name: 'intersection',
+    numPartitions: partitioner.numPartitions,
+    dependencies: [ours, theirs],
+    pipe: (partition, _, push) => {
+      const wanted = new Set<unknown>();
+      for (const block of theirs.blocks(partition)) for (const row of block) wanted.add(keyIdentity(row));
+      for (const block of ours.blocks(partition)) {
+        // Taken out when it is found: each row once.
+        for (const row of block) if (wanted.delete(keyIdentity(row))) push(row);
+      }
+    },
+  });
 }
 
 export function subtract<T>(a: RDD<T>, b: RDD<T>, partitioning?: Partitioning): RDD<T> {
@@ -64,4 +62,22 @@ export function subtract<T>(a: RDD<T>, b: RDD<T>, partitioning?: Partitioning): 
 
 function asKeys<T>(rdd: RDD<T>): RDD<readonly [T, null]> {
   return rdd.through<readonly [T, null]>('keys', (push) => mapStage((row: T) => [row, null] as const, push));
+}
+
+/** Rows to the partitions of `partitioner`, each once per map partition. */
+function shuffleUnique<T>(rdd: RDD<T>, name: string, partitioner: Partitioner): ShuffleDependency<T, T[]> {
+  return new ShuffleDependency<T, T[]>(rdd, name, () => {
+    const unique = new Map<unknown, T>();
+    return {
+      push: (row) => {
+        const identity = keyIdentity(row);
+        if (!unique.has(identity)) unique.set(identity, row);
+      },
+      finish: () => {
+        const blocks: T[][] = Array.from({ length: partitioner.numPartitions }, () => []);
+        for (const row of unique.values()) blocks[partitioner.partition(row)]!.push(row);
+        return blocks;
+      },
+    };
+  });
 }

@@ -72,7 +72,7 @@ async function readLines(store: ObjectStore, name: string, push: (line: string) 
     const text = rest + decoder.decode(found.bytes, { stream: !isLast });
     // A carriage return at the end may be half of a pair.
     const isCut = !isLast && text.endsWith('\r');
-    const lines = (isCut ? text.slice(0, -1) : text).split(/\r\n|\n|\r/);
+    const lines = (isCut ? text.slice(0, -1) : text).split(text.includes('\r') ? /\r\n|\n|\r/ : '\n');
     rest = lines.pop()! + (isCut ? '\r' : '');
     for (let i = 0; i < lines.length; i++) push(lines[i]!);
     if (rest.length > lineCharactersMax) {

@@ -169,6 +169,23 @@ describe('RDD sets', () => {
     );
   });
 
+  it('refuse an RDD of another context', () => {
+    const [a, b] = [newContext().parallelize([1]), newContext().parallelize([1])];
+    const invalid = expect.objectContaining({ code: 'GRAPH_INVALID' });
+    expect(() => a.intersection(b)).toThrowError(invalid);
+    expect(() => a.subtract(b)).toThrowError(invalid);
+  });
+
+  it('subtractByKey keeps the order of rows', async () => {
+    const context = newContext(1);
+    const left = context.parallelize([[2, 'a'] as const, [1, 'b'] as const, [3, 'c'] as const, [2, 'd'] as const], 1);
+    expect(await left.subtractByKey(context.parallelize([[1, 0] as const])).collect()).toEqual([
+      [2, 'a'],
+      [3, 'c'],
+      [2, 'd'],
+    ]);
+  });
+
   it('subtractByKey keeps the partitions of the left side', () => {
     const context = newContext(9);
     const left = context.parallelize([[1, 'a'] as const], 2);
