@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { TidemarkError, toError } from '../../base/errors.ts';
 import { positiveInteger, requireKnownOptions } from '../../base/options.ts';
 import { Duration } from '../../base/time.ts';
-import type { StoreOptions } from '../../storage/open-store.ts';
+import { type StoreOptions, storeOptionNames } from '../../storage/open-store.ts';
 import { durationMs } from '../receiver/receiver-options.ts';
 import type { Source, SourcePlan, SourceStart } from '../source.ts';
 import type { FileFolder, FileInfo, ListedFile } from './file-folder.ts';
@@ -10,7 +10,8 @@ import { type FileFormat, type FileReader, readerFormat, recordFormat, textForma
 import { lookBackMs, newFiles, rememberMs } from './new-files.ts';
 import { locateFolder } from './open-folder.ts';
 
-export interface FileStreamOptions {
+/** Which files, and how to get in (as for every store). */
+export interface FileStreamOptions extends StoreOptions {
   /** Which files are read. Default: those whose name does not begin with a dot. */
   readonly filter?: ((file: FileInfo) => boolean) | undefined;
   /** Files from before the first start are left out. Default true; false takes those of the remembered time. */
@@ -21,8 +22,6 @@ export interface FileStreamOptions {
   readonly filesPerBatchMax?: number | undefined;
   /** A file that is gone before its batch has read it: `fail` the batch with DATA_LOSS, or `skip` it with a warning. Default `fail`. */
   readonly onDataLoss?: 'fail' | 'skip' | undefined;
-  /** Credentials and the like, for URLs. */
-  readonly store?: StoreOptions | undefined;
 }
 
 export interface FileReadOptions<T> extends FileStreamOptions {
@@ -36,7 +35,7 @@ const optionNames = [
   'minRememberDuration',
   'filesPerBatchMax',
   'onDataLoss',
-  'store',
+  ...storeOptionNames,
 ] as const satisfies readonly (keyof FileStreamOptions)[];
 
 const describedFilesMax = 100;
@@ -109,17 +108,24 @@ class FileSource<T> implements Source<T> {
 
   constructor(url: string, options: FileStreamOptions, format: FileFormat<T>) {
     requireKnownOptions('A file stream', options, optionNames);
-    const { onDataLoss = 'fail', filter = isVisible } = options;
+    const {
+      filter = isVisible,
+      newFilesOnly = true,
+      minRememberDuration,
+      filesPerBatchMax,
+      onDataLoss = 'fail',
+      ...store
+    } = options;
     if (onDataLoss !== 'fail' && onDataLoss !== 'skip') {
       throw new TidemarkError('OPTION_INVALID', `onDataLoss is '${String(onDataLoss)}'; give 'fail' or 'skip'.`);
     }
-    this.#folder = locateFolder(url, options.store ?? {});
+    this.#folder = locateFolder(url, store);
     this.identity = { folder: this.#folder.url };
     this.#format = format;
     this.#filter = filter;
-    this.#newFilesOnly = options.newFilesOnly ?? true;
-    this.#minRememberMs = durationMs('minRememberDuration', options.minRememberDuration ?? new Duration(60_000), 1);
-    this.#filesMax = positiveInteger('filesPerBatchMax', options.filesPerBatchMax ?? 10_000);
+    this.#newFilesOnly = newFilesOnly;
+    this.#minRememberMs = durationMs('minRememberDuration', minRememberDuration ?? new Duration(60_000), 1);
+    this.#filesMax = positiveInteger('filesPerBatchMax', filesPerBatchMax ?? 10_000);
     this.#skipsLost = onDataLoss === 'skip';
   }
 

@@ -31,7 +31,7 @@ test('blobs that appear below a URL are read once each, whatever was there befor
   await upload('in/before', 'before');
   await upload('in-other/x', 'other');
   const warnings: string[] = [];
-  const source = textFileSource(`${url}/in`, { store: { connectionString } });
+  const source = textFileSource(`${url}/in`, { connectionString });
   await source.start({ ...startWith({}, { warnings }), clock: new SystemClock() });
   // At once: its time in whole seconds may be before the start.
   await upload('in/first', 'one\ntwo\n');
@@ -60,7 +60,7 @@ test('a container that is made later is found later', async () => {
   const { connectionString } = fixture;
   const url = fixture.newUrl();
   const warnings: string[] = [];
-  const source = textFileSource(url, { store: { connectionString } });
+  const source = textFileSource(url, { connectionString });
   await source.start({ ...startWith({}, { warnings }), clock: new SystemClock() });
   expect((await source.plan(Date.now())).partitions).toEqual([]);
   expect(warnings).toHaveLength(1);
