@@ -1,20 +1,17 @@
-import { toError } from '../base/errors.ts';
-
 const signals = ['SIGTERM', 'SIGINT'] as const;
-type Signal = (typeof signals)[number];
 
 /** What the hook needs of a process. */
 export interface SignalTarget {
   readonly pid: number;
-  on(signal: Signal, listener: (signal: Signal) => void): unknown;
-  off(signal: Signal, listener: (signal: Signal) => void): unknown;
-  listenerCount(signal: Signal): number;
-  kill(pid: number, signal: Signal): unknown;
+  prependListener(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown;
+  off(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown;
+  listenerCount(signal: NodeJS.Signals): number;
+  kill(pid: number, signal: NodeJS.Signals): unknown;
 }
 
 /** A running stream, as the hook sees it. */
 export interface Stoppable {
-  /** Ends the stream as its settings say; a stop that is under way already is waited for, not hurried. */
+  /** Ends the stream as its settings say; a stop that is under way already is waited for, not hurried. Its errors are told elsewhere. */
   shutDown(signal: string): Promise<void>;
 }
 
@@ -45,40 +42,36 @@ export class ShutdownHook {
     if (this.#running.size === 0 && !this.#isShuttingDown) this.#uninstall();
   }
 
-  readonly #onSignal = (signal: Signal): void => {
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
     if (this.#isShuttingDown) {
       this.#uninstall();
       this.#passOn(signal);
       return;
     }
     this.#isShuttingDown = true;
-    // The program's own handlers first: one of them may ask for a graceful stop.
-    setImmediate(() => void this.#shutDown(signal));
+    // Called before the handlers of the program, so one for a single signal is still to be seen.
+    const isAlone = this.#target.listenerCount(signal) === 1;
+    // Acts after them: one may ask for a graceful stop.
+    setImmediate(() => void this.#shutDown(signal, isAlone));
   };
 
-  async #shutDown(signal: Signal): Promise<void> {
-    await Promise.all(
-      [...this.#running].map((stream) =>
-        stream.shutDown(signal).catch((error: unknown) => {
-          console.error(`The stop on ${signal} failed: ${toError(error).message}`);
-        }),
-      ),
-    );
+  async #shutDown(signal: NodeJS.Signals, isAlone: boolean): Promise<void> {
+    await Promise.allSettled([...this.#running].map((stream) => stream.shutDown(signal)));
     // Whoever awaits the termination comes first: its error decides the exit code.
     setImmediate(() => {
       this.#uninstall();
       this.#isShuttingDown = false;
-      this.#passOn(signal);
+      if (isAlone) this.#passOn(signal);
       if (this.#running.size > 0) this.#install();
     });
   }
 
-  #passOn(signal: Signal): void {
+  #passOn(signal: NodeJS.Signals): void {
     if (this.#target.listenerCount(signal) === 0) this.#target.kill(this.#target.pid, signal);
   }
 
   #install(): void {
-    for (const signal of signals) this.#target.on(signal, this.#onSignal);
+    for (const signal of signals) this.#target.prependListener(signal, this.#onSignal);
   }
 
   #uninstall(): void {

@@ -6,6 +6,13 @@ export interface ShareClaim {
   readonly backlog: number;
 }
 
+/** Events of a batch at a rate per second: at least one for every partition that has any. No rate, no limit. */
+export function batchLimit(claims: readonly ShareClaim[], rate: number | undefined, batchIntervalMs: number): number {
+  if (rate === undefined) return Number.POSITIVE_INFINITY;
+  const waiting = claims.filter(({ available }) => available > 0).length;
+  return Math.max(waiting, Math.floor((rate * batchIntervalMs) / 1000));
+}
+
 /**
  * How many events each partition puts into a batch of at most `limit`: in proportion to the backlog, never more than it
  * has, and no partition starves. Every partition with events gets at least one; when the limit is below the number of such

@@ -1,9 +1,9 @@
 import { type Clock, SystemClock } from '../../base/clock.ts';
 import { invariant, TidemarkError } from '../../base/errors.ts';
 import { type Random, SystemRandom } from '../../base/random.ts';
-import type { Source, SourcePlan, SourceStart } from '../source.ts';
+import type { RateControlled, Source, SourcePlan, SourceStart } from '../source.ts';
 import { Backoff } from './backoff.ts';
-import { shareBatch } from './batch-shares.ts';
+import { batchLimit, shareBatch } from './batch-shares.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
 import { type EventHubOptions, type EventHubSettings, parseEventHubOptions } from './event-hub-options.ts';
 import {
@@ -26,7 +26,7 @@ import {
 import { HubSession } from './hub-session.ts';
 import { PartitionFeed } from './partition-feed.ts';
 
-export interface EventHubSource extends Source<EventHubEvent> {
+export interface EventHubSource extends Source<EventHubEvent>, RateControlled {
   start(start: EventHubStart): Promise<void>;
   plan(): Promise<SourcePlan>;
   /** By partition, in order of partition id. */
@@ -34,7 +34,9 @@ export interface EventHubSource extends Source<EventHubEvent> {
 }
 
 /** What this source needs of a start. */
-export type EventHubStart = Pick<SourceStart, 'position' | 'epoch' | 'clock' | 'fail'>;
+export type EventHubStart = Pick<SourceStart, 'position' | 'epoch' | 'clock' | 'fail'> &
+  // Only a rate needs it.
+  Partial<Pick<SourceStart, 'batchIntervalMs'>>;
 
 export interface PartitionStatistics {
   readonly partitionId: string;
@@ -95,6 +97,9 @@ class DirectEventHubSource implements EventHubSource {
   #feeds: readonly PartitionFeed[] = [];
   #createdOn = 0;
   #plans = 0;
+  /** Events per second, as back-pressure wants it. */
+  #rate: number | undefined;
+  #batchIntervalMs = 1000;
   #failure: TidemarkError | undefined;
   #reportFailure: (error: Error) => void = () => undefined;
   #stopped: Promise<void> | undefined;
@@ -119,6 +124,7 @@ class DirectEventHubSource implements EventHubSource {
     );
     this.#status = 'starting';
     this.#reportFailure = start.fail;
+    this.#batchIntervalMs = start.batchIntervalMs ?? this.#batchIntervalMs;
     try {
       const recorded = start.position === undefined ? undefined : parsePosition(start.position);
       const session = new HubSession(
@@ -147,9 +153,19 @@ class DirectEventHubSource implements EventHubSource {
     this.#throwIfOver();
     const { maxEventsPerBatch, maxEventsPerPartition } = this.#settings;
     const claims = this.#feeds.map((feed) => feed.claim(maxEventsPerPartition));
-    const shares = shareBatch(claims, maxEventsPerBatch, this.#plans++);
+    const rateLimit = batchLimit(claims, this.#rate, this.#batchIntervalMs);
+    const shares = shareBatch(claims, Math.min(maxEventsPerBatch, rateLimit), this.#plans++);
     const partitions = this.#feeds.map((feed, i) => feed.take(shares[i]!));
     return { partitions, position: this.position(), records: shares.reduce((sum, share) => sum + share, 0) };
+  }
+
+  setRate(eventsPerSecond: number): void {
+    if (eventsPerSecond > 0) this.#rate = eventsPerSecond;
+  }
+
+  describePlan(plan: SourcePlan): string {
+    const ranges = plan.partitions.map(parseRange).filter(({ from, to }) => to > from);
+    return ranges.map(({ partitionId, from, to }) => `partition ${partitionId}: ${from} to ${to - 1}`).join('; ');
   }
 
   adopt(plan: SourcePlan): void {
