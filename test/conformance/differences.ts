@@ -8,10 +8,6 @@ function notBuilt(feature: string, reason = 'belongs to a part of the product th
   return { kind: 'not built', feature, reason };
 }
 
-function pending(feature: string, reason = 'is being built'): Difference {
-  return { kind: 'pending', feature, reason };
-}
-
 const everyBatchIsDurable =
   'the state of every batch is durable in its record, so there are no intervals, and no lineage over batches to be cut';
 const noCheckpointFiles =
@@ -19,6 +15,12 @@ const noCheckpointFiles =
 const internalStateMap = 'StateMap is internal to Spark; the state here has another structure with tests of its own';
 const lastBatchIsCommitted =
   'the last batch before a stop is committed and does not run again; batches after it are checked';
+const noBlockTracker =
+  'blocks get into a batch by its recorded plan, which is made once; there is no block tracker with a log of its own';
+const noBlockStore =
+  'blocks are in memory and, with a checkpoint, in objects of its store; one that is missing or damaged is an error, never left out';
+const noLogFiles =
+  'the log of a receiver is numbered objects on the checkpoint store, written one after another with group commit, not files by time';
 const codeIsNotStored = 'code is never serialised: the program runs at every start, and only data is stored';
 
 /**
@@ -113,6 +115,29 @@ export const differences: Readonly<Record<string, Difference>> = {
     "a range is never shortened silently: DATA_LOSS names it, onDataLoss: 'skip' goes on after it",
   ),
   'derived-event-hubs-dstream.partition-count-growth': differs('a partition that is added is read from its beginning'),
+  'tracker.block-addition-and-block-to-batch-allocation': differs(noBlockTracker),
+  'tracker.block-addition-and-block-to-batch-allocation-with-many-blocks': differs(noBlockTracker),
+  'tracker.recovery-with-write-ahead-logs-should-remove-only-allocated-bloc': differs(noBlockTracker),
+  'tracker.block-allocation-to-batch-should-not-loose-blocks-from-received': differs(noBlockTracker),
+  'tracker.parallel-file-deletion-in-filebasedwriteaheadlog-is-robust-to-de': differs(noBlockTracker),
+  'jobgen.spark-6222-do-not-clear-received-block-data-too-soon': differs(
+    'a batch is planned when the one before it is through, so no later one can clear its blocks',
+  ),
+  'recvtracker.send-rate-update-to-receivers': differs('a receiver has one block generator, which every rate reaches'),
+  'blockgen.block-generation-and-data-callbacks': differs(
+    'the promise of store() tells a receiver what became of its rows; there are no callbacks with metadata',
+  ),
+  'receiverstream.createblockrdd': differs(noBlockStore),
+  'blockhandler.writeaheadlogbasedblockhandler-store-blocks': differs(noBlockStore),
+  'walrdd.read-paths': differs(noBlockStore),
+  'wal.read-all-logs': differs(noLogFiles),
+  'wal.clean-old-logs-async-and-sync': differs(noLogFiles),
+  'wal.parallel-recovery-only-with-closefileafterwrite': differs(noLogFiles),
+  'wal.filebasedwriteaheadlogreader-handles-errors-when-file-doesn-t-ex': differs(noLogFiles),
+  'wal.batchedwriteaheadlog-serializing-and-deserializing-batched-recor': differs(noLogFiles),
+  'wal.batchedwriteaheadlog-fail-everything-in-queue-during-shutdown': differs(noLogFiles),
+  'wal.batchedwriteaheadlog-name-log-with-the-highest-timestamp-of-aggr': differs(noLogFiles),
+  'walutils.log-selection-and-defaults': differs('there is one kind of log and no classes to plug in'),
 
   // Not ours, or not there.
   'ssc.registering-and-de-registering-of-streamingsource': notBuilt('metrics'),
@@ -133,30 +158,4 @@ export const differences: Readonly<Record<string, Difference>> = {
   'uiutils.formatbatchtime': notBuilt('UI'),
   'progress.lifecycle-counters': notBuilt('UI'),
   'progress.remove-the-old-completed-batches-when-exceeding-the-limit': notBuilt('UI'),
-
-  // Being built: delete the line when the feature is there.
-  'tracker.block-addition-and-block-to-batch-allocation': pending('receivers'),
-  'tracker.block-addition-and-block-to-batch-allocation-with-many-blocks': pending('receivers'),
-  'tracker.recovery-with-write-ahead-logs-should-remove-only-allocated-bloc': pending('receivers'),
-  'tracker.block-allocation-to-batch-should-not-loose-blocks-from-received': pending('receivers'),
-  'tracker.parallel-file-deletion-in-filebasedwriteaheadlog-is-robust-to-de': pending('receivers'),
-  'jobgen.spark-6222-do-not-clear-received-block-data-too-soon': pending('receivers'),
-  'recvtracker.send-rate-update-to-receivers': pending('receivers'),
-  'receiver.receiver-life-cycle': pending('receivers'),
-  'blockgen.block-generation-and-data-callbacks': pending('receivers'),
-  'receiverstream.createblockrdd': pending('receivers'),
-  'blockhandler.writeaheadlogbasedblockhandler-store-blocks': pending('receivers'),
-  'walrdd.read-paths': pending('receivers'),
-  'wal.read-all-logs': pending('write-ahead log'),
-  'wal.clean-old-logs-async-and-sync': pending('write-ahead log'),
-  'wal.parallel-recovery-only-with-closefileafterwrite': pending('write-ahead log'),
-  'wal.filebasedwriteaheadlogreader-handles-errors-when-file-doesn-t-ex': pending('write-ahead log'),
-  'wal.batchedwriteaheadlog-serializing-and-deserializing-batched-recor': pending('write-ahead log'),
-  'wal.batchedwriteaheadlog-fail-everything-in-queue-during-shutdown': pending('write-ahead log'),
-  'wal.batchedwriteaheadlog-name-log-with-the-highest-timestamp-of-aggr': pending('write-ahead log'),
-  'walutils.log-selection-and-defaults': pending('write-ahead log'),
-  'ckpt.recovery-with-file-input-stream': pending('file streams'),
-  'input.file-input-stream-newfilesonly-true': pending('file streams'),
-  'input.modified-files-are-correctly-detected': pending('file streams'),
-  'input.socket-input-stream': pending('socket streams'),
 };
