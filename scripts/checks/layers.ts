@@ -40,14 +40,16 @@ export const layers: LayerTable = {
   dstream: ['base', 'storage', 'types:checkpoint', 'state', 'rdd', ...contracts],
   sql: ['base', 'storage', 'rdd', 'dstream'],
   execution: ['base', 'observe', 'storage', 'checkpoint', 'state', 'rdd', 'dstream', ...contracts],
+  inspect: ['base', 'storage', 'checkpoint', 'state'],
   'spark-settings': ['base', 'execution'],
   'streaming-context': [...engine, 'spark-settings'],
-  server: [...engine, 'streaming-context'],
-  ui: [...engine, 'streaming-context'],
-  testing: [...engine, 'streaming-context', 'server', 'ui'],
-  cli: [...engine, 'streaming-context', 'server', 'ui', 'testing'],
+  server: [...engine, 'inspect', 'streaming-context'],
+  ui: [...engine, 'inspect', 'streaming-context'],
+  testing: [...engine, 'inspect', 'streaming-context', 'server', 'ui'],
+  cli: [...engine, 'inspect', 'streaming-context', 'server', 'ui', 'testing'],
   // Public entries: re-exports only.
   index: [...engine, 'streaming-context'],
+  'checkpoint-tools': ['base', 'storage', 'inspect'],
   'testing.ts': ['base', 'storage', 'testing'],
 };
 

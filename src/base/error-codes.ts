@@ -97,6 +97,17 @@ export const errorCodes = {
     meaning: 'checkpoint(url) names a place that already holds a stream.',
     action: 'Use StreamingContext.getOrCreate(url, create) to go on from it, or another URL for a new stream.',
   },
+  CHECKPOINT_MISSING: {
+    kind: 'invalid',
+    meaning: 'A tool was given a URL where no stream is stored.',
+    action: 'Correct the URL: it is the one given to StreamingContext.getOrCreate().',
+  },
+  BATCH_NOT_RETAINED: {
+    kind: 'invalid',
+    meaning:
+      'A batch was asked for that the checkpoint does not hold: its records were cleaned away, or it has not happened.',
+    action: 'Choose a batch of the range the message names. The setting retainManifests keeps more.',
+  },
   CHECKPOINT_INCOMPATIBLE: {
     kind: 'incompatible',
     meaning: 'The checkpoint was written by another format version, or its graph does not fit this program.',

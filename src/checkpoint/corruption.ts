@@ -8,7 +8,7 @@ export function corrupt(object: string, what: string, cause?: unknown): Tidemark
   return new TidemarkError(
     'CHECKPOINT_CORRUPT',
     `Checkpoint object "${object}": ${what}. Restore this object from soft delete, a version or a copy of the checkpoint, then start again. Nothing was changed.`,
-    { ...(cause === undefined ? {} : { cause }), context: { object } },
+    { ...(cause === undefined ? {} : { cause }), context: { object, problem: what } },
   );
 }
 
@@ -16,6 +16,6 @@ export function incompatible(object: string, what: string): TidemarkError {
   return new TidemarkError(
     'CHECKPOINT_INCOMPATIBLE',
     `Checkpoint object "${object}": ${what}. Run the version of Tidemark that wrote it, or a newer one. Nothing was changed.`,
-    { context: { object } },
+    { context: { object, problem: what } },
   );
 }

@@ -15,13 +15,14 @@ export function encodeManifest(manifest: Manifest, driverId: string, commitId: s
 }
 
 /**
+ * @param streamId undefined: not known, the manifest may be of any.
  * @returns undefined when the object is missing: the caller knows whether that is damage.
  * @throws CHECKPOINT_CORRUPT when it is not the one the reference names.
  */
 export async function readManifest(
   store: ObjectStore,
   reference: ManifestReference,
-  streamId: string,
+  streamId: string | undefined,
 ): Promise<Manifest | undefined> {
   const { name } = reference;
   const outcome = await store.get(name);
@@ -32,7 +33,7 @@ export async function readManifest(
     throw corrupt(name, `it is a ${header.kind} of slot ${header.slot}, not the manifest of slot ${reference.slot}`);
   }
   const content = decodeSection(name, sections, contentTag) as Omit<Manifest, 'slot' | 'epoch' | 'recordHash'>;
-  if (content.status.streamId !== streamId) {
+  if (streamId !== undefined && content.status.streamId !== streamId) {
     throw corrupt(name, `it belongs to stream ${content.status.streamId}, not to ${streamId}`);
   }
   return { ...content, slot: header.slot, epoch: header.epoch, recordHash: header.previousHash };

@@ -96,11 +96,11 @@ export async function writeManifestObjects(
  * The newest manifest that is old enough to begin at, once one more manifest follows `older`. Old enough: so many newer
  * ones exist, and all records up to it are twice as old as the silence after which a writer asks the floor (W3).
  */
-function floorAfter(
+export function floorAfter(
   older: readonly RetainedManifest[],
   floor: number,
   serverTimeMs: number,
-  settings: CheckpointSettings,
+  settings: Pick<CheckpointSettings, 'retainManifests' | 'silenceThresholdMs'>,
 ): number {
   const candidates = older
     .slice(0, Math.max(0, older.length - settings.retainManifests + 2))

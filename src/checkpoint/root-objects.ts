@@ -53,13 +53,18 @@ export async function readHint(store: ObjectStore): Promise<Register<Hint | unde
   const outcome = await store.get(hintName);
   if (outcome.status === 'missing') return { value: undefined, etag: undefined };
   try {
-    const { value } = decodeRoot(hintName, 'hint', outcome.bytes);
-    const hint = value as Omit<Hint, 'manifest'> & { readonly manifest: ManifestReference | null };
-    return { value: { ...hint, manifest: hint.manifest ?? undefined }, etag: outcome.etag };
+    return { value: decodeHint(outcome.bytes), etag: outcome.etag };
   } catch (error) {
     if (error instanceof TidemarkError) return { value: undefined, etag: outcome.etag };
     throw error;
   }
+}
+
+/** @throws CHECKPOINT_CORRUPT, CHECKPOINT_INCOMPATIBLE */
+export function decodeHint(bytes: Uint8Array): Hint {
+  const { value } = decodeRoot(hintName, 'hint', bytes);
+  const hint = value as Omit<Hint, 'manifest'> & { readonly manifest: ManifestReference | null };
+  return { ...hint, manifest: hint.manifest ?? undefined };
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { ByteReader } from '../base/byte-reader.ts';
+import { ByteReader } from '../base/byte-reader.ts';
 import type { ByteWriter } from '../base/byte-writer.ts';
 import { readKey, writeKey } from '../base/canonical-key.ts';
 import { readValue, writeValue } from '../base/value-codec.ts';
@@ -13,6 +13,9 @@ import { readValue, writeValue } from '../base/value-codec.ts';
  * A group with `dropped` removes its whole pane before its entries are applied. Within a group removals stand before
  * values, so that a key that was removed and came back ends up last in the order of keys, as it did when it happened.
  */
+export const flagMeta = 1;
+/** Everything before this extent belongs to another operator that had the same uid. */
+export const flagAnew = 2;
 const flagRemoved = 1;
 const flagTime = 2;
 
@@ -29,6 +32,23 @@ export interface StateGroup {
   readonly pane: number;
   readonly dropped: boolean;
   readonly entries: Iterable<StateEntry>;
+}
+
+export interface StateExtentContent {
+  readonly startsAnew: boolean;
+  readonly hasMeta: boolean;
+  readonly meta: unknown;
+  /** Each must be consumed before the next is asked for. */
+  readonly groups: Iterable<StateGroup>;
+}
+
+/** An extent that is not empty. @throws CHECKPOINT_CORRUPT, also while the groups are read */
+export function readExtent(bytes: Uint8Array): StateExtentContent {
+  const reader = new ByteReader(bytes);
+  const flags = reader.u8();
+  const hasMeta = (flags & flagMeta) !== 0;
+  const meta = hasMeta ? readValue(reader) : undefined;
+  return { startsAnew: (flags & flagAnew) !== 0, hasMeta, meta, groups: readGroups(reader) };
 }
 
 export function writeGroupHead(writer: ByteWriter, pane: number, dropped: boolean, entryCount: number): void {
@@ -57,7 +77,7 @@ export function writeRemoval(writer: ByteWriter, key: unknown): void {
 }
 
 /** Reads the groups of an extent one after another; each must be consumed before the next is asked for. */
-export function* readGroups(reader: ByteReader): Generator<StateGroup> {
+function* readGroups(reader: ByteReader): Generator<StateGroup> {
   while (reader.remaining > 0) {
     const pane = reader.varint();
     const dropped = reader.u8() === 1;

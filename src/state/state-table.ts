@@ -1,11 +1,10 @@
-import { ByteReader } from '../base/byte-reader.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
 import { hashKey } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { copyPlain } from '../base/plain-data.ts';
-import { readValue, writeValue } from '../base/value-codec.ts';
+import { writeValue } from '../base/value-codec.ts';
 import { Fingerprint } from './fingerprint.ts';
-import { readGroups } from './state-codec.ts';
+import { flagAnew, flagMeta, readExtent } from './state-codec.ts';
 import { StatePartition } from './state-partition.ts';
 
 interface StateTableOptions {
@@ -109,15 +108,14 @@ export class StateTable {
   /** Applies one extent. `sinceManifest`: it is newer than the newest manifest, so the next one must hold it. */
   restore(bytes: Uint8Array, sinceManifest: boolean): void {
     if (bytes.length === 0) return;
-    const reader = new ByteReader(bytes);
-    const flags = reader.u8();
-    if (flags & flagAnew) this.#forgetAll(sinceManifest);
+    const { startsAnew, hasMeta, meta, groups } = readExtent(bytes);
+    if (startsAnew) this.#forgetAll(sinceManifest);
     this.#startsAnew = false;
-    if (flags & flagMeta) {
-      this.#meta = readValue(reader);
+    if (hasMeta) {
+      this.#meta = meta;
       if (sinceManifest) this.#metaSinceManifest = true;
     }
-    for (const group of readGroups(reader)) {
+    for (const group of groups) {
       if (group.dropped) for (const partition of this.#partitions) partition.restoreDrop(group.pane);
       for (const entry of group.entries) {
         this.partition(this.#partitionOf(entry.key)).restore(group, entry, sinceManifest ? 1 : 0);
@@ -185,10 +183,6 @@ export class StateTable {
     this.#startedSinceManifest = sinceManifest;
   }
 }
-
-const flagMeta = 1;
-/** Everything before this extent belongs to another operator that had the same uid. */
-const flagAnew = 2;
 
 function writeHead(writer: ByteWriter, startsAnew: boolean, hasMeta: boolean, meta: unknown): void {
   writer.u8((startsAnew ? flagAnew : 0) | (hasMeta ? flagMeta : 0));

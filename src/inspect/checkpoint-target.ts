@@ -1,0 +1,39 @@
+import { TidemarkError } from '../base/errors.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { openObjectStore, type StoreOptions } from '../storage/open-store.ts';
+
+/** The URL of a checkpoint, or a store that is open on it and stays open. */
+export type CheckpointTarget = string | ObjectStore;
+
+export interface CheckpointToolOptions {
+  /** How a URL is opened: credentials, retries. */
+  readonly storage?: StoreOptions | undefined;
+}
+
+/** How far a long walk has come. */
+export interface WalkProgress {
+  /** Objects looked at so far. */
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Opens what is given as a URL, and closes it again. */
+export async function withCheckpoint<R>(
+  target: CheckpointTarget,
+  options: CheckpointToolOptions,
+  work: (store: ObjectStore) => Promise<R>,
+): Promise<R> {
+  if (typeof target !== 'string') return work(target);
+  const store = await openObjectStore(target, options.storage);
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+export function noStream(store: ObjectStore): TidemarkError {
+  return new TidemarkError('CHECKPOINT_MISSING', `There is no stream at ${store.url}.`, {
+    context: { url: store.url },
+  });
+}

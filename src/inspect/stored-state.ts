@@ -1,0 +1,91 @@
+import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
+import { Fingerprint } from '../state/fingerprint.ts';
+import { readExtent } from '../state/state-codec.ts';
+
+/** One entry of an operator's state as it is stored. */
+export interface StoredEntry {
+  /** 0: values without time; from 1: slices of a window. */
+  readonly pane: number;
+  readonly key: unknown;
+  readonly value: unknown;
+  /** Batch time of the last touch; 0 when the operator keeps no times. */
+  readonly timeMs: number;
+}
+
+interface Cell extends StoredEntry {
+  readonly hash: number;
+}
+
+/**
+ * The state of one operator, put together from its extents without its program: no partitions, no overlay, no timeouts.
+ * Apart from the codec it shares nothing with the engine's own tables, so that its fingerprint is a second opinion.
+ */
+export class StoredState {
+  readonly #panes = new Map<number, Map<KeyIdentity, Cell>>();
+  readonly #keepsValues: boolean;
+  #fingerprint = new Fingerprint();
+  meta: unknown;
+
+  /** `keepsValues` false: hashes only, for a check that must hold large states. */
+  constructor(keepsValues: boolean) {
+    this.#keepsValues = keepsValues;
+  }
+
+  /** @throws CHECKPOINT_CORRUPT; the state is then of no use any more. */
+  apply(extent: Uint8Array): void {
+    if (extent.length === 0) return;
+    const { startsAnew, hasMeta, meta, groups } = readExtent(extent);
+    if (startsAnew) {
+      this.#panes.clear();
+      this.#fingerprint = new Fingerprint();
+      this.meta = undefined;
+    }
+    if (hasMeta) this.meta = meta;
+    for (const { pane, dropped, entries } of groups) {
+      if (dropped) this.#drop(pane);
+      const cells = this.#panes.get(pane) ?? new Map<KeyIdentity, Cell>();
+      for (const { key, removed, value, timeMs, hash } of entries) {
+        const id = keyIdentity(key);
+        const before = cells.get(id);
+        if (before !== undefined) this.#fingerprint.subtract(before.hash);
+        if (removed) {
+          cells.delete(id);
+          continue;
+        }
+        this.#fingerprint.add(hash);
+        const kept = this.#keepsValues ? { key, value } : { key: undefined, value: undefined };
+        cells.set(id, { pane, ...kept, timeMs, hash });
+      }
+      if (cells.size > 0) this.#panes.set(pane, cells);
+      else this.#panes.delete(pane);
+    }
+  }
+
+  /** As the record of a batch names it: entries and digest. */
+  get fingerprint(): string {
+    return this.#fingerprint.toString();
+  }
+
+  get entryCount(): number {
+    return this.#fingerprint.count;
+  }
+
+  /** Ascending. */
+  get panes(): readonly number[] {
+    return [...this.#panes.keys()].sort((a, b) => a - b);
+  }
+
+  /** By pane, then in the order of arrival. */
+  *entries(): Generator<StoredEntry> {
+    for (const pane of this.panes) yield* this.#panes.get(pane)!.values();
+  }
+
+  get(pane: number, key: unknown): StoredEntry | undefined {
+    return this.#panes.get(pane)?.get(keyIdentity(key));
+  }
+
+  #drop(pane: number): void {
+    for (const { hash } of this.#panes.get(pane)?.values() ?? []) this.#fingerprint.subtract(hash);
+    this.#panes.delete(pane);
+  }
+}

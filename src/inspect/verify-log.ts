@@ -1,0 +1,227 @@
+import { equalPlain } from '../base/plain-data.ts';
+import type { LogRecord, Manifest, ManifestReference } from '../checkpoint/log-record.ts';
+import { readManifest } from '../checkpoint/manifest-codec.ts';
+import { mapBounded } from '../checkpoint/map-bounded.ts';
+import { logName } from '../checkpoint/object-names.ts';
+import { decodeRecord } from '../checkpoint/record-codec.ts';
+import type { StreamStatus } from '../checkpoint/records.ts';
+import type { StreamFormat } from '../checkpoint/root-objects.ts';
+import { emptyStatus, statusAfter } from '../checkpoint/status-fold.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { Findings } from './findings.ts';
+import { segmentsOf } from './retained-log.ts';
+import type { StoredObject } from './stored-objects.ts';
+import { type Piece, piecesOf, StateWalk } from './verify-state.ts';
+
+const readsMax = 16;
+
+/** What the walk was given and goes along. */
+export interface LogWalkInput {
+  readonly store: ObjectStore;
+  readonly findings: Findings;
+  readonly objects: ReadonlyMap<string, StoredObject>;
+  /** Undefined: damaged or missing, so the first record can't be tied to it. */
+  readonly format: StreamFormat | undefined;
+  readonly floor: number;
+  /** Called for every object that is looked at. */
+  readonly touch: (name: string) => void;
+}
+
+/**
+ * Reads every retained record in order, every manifest one of them adopts, and every byte they refer to.
+ *
+ * Damage in one place does not end the walk. What depends on the damaged place (the chain to the next record, the
+ * status, the state) is not known until the next manifest gives it anew; everything else is checked all the same.
+ */
+export class LogWalk {
+  readonly #input: LogWalkInput;
+  readonly #state: StateWalk;
+  readonly #hashes = new Map<number, string>();
+  readonly #manifests = new Map<string, Manifest | undefined>();
+  readonly references: ManifestReference[] = [];
+  readonly segments = new Set<string>();
+  readonly snapshots = new Set<string>();
+  readonly retired = new Set<string>();
+  recordsRead = 0;
+  batchesRead = 0;
+  announcedFloor = 0;
+  /** After the last record; undefined when damage stands before it. */
+  status: StreamStatus | undefined;
+
+  constructor(input: LogWalkInput) {
+    this.#input = input;
+    this.#state = new StateWalk(input.store, input.objects, input.findings, input.touch);
+    if (input.floor === 0 && input.format !== undefined) this.status = emptyStatus(input.format.streamId);
+  }
+
+  get state(): StateWalk {
+    return this.#state;
+  }
+
+  async run(): Promise<void> {
+    const { floor, store, objects, format } = this.#input;
+    if (floor === 0 && format !== undefined) this.#hashes.set(0, format.hash);
+    const slots = slotsAbove(floor, objects);
+    for (let at = 0; at < slots.length; at += readsMax) {
+      const window = slots.slice(at, at + readsMax);
+      const outcomes = await mapBounded(window, readsMax, (slot) => store.get(logName(slot)));
+      for (const [index, outcome] of outcomes.entries()) {
+        const slot = window[index]!;
+        this.#checkHole((slots[at + index - 1] ?? floor) + 1, slot - 1);
+        await this.#visit(slot, outcome.status === 'found' ? outcome.bytes : undefined);
+      }
+    }
+  }
+
+  /** Slots `from` to `to` are missing, if there are any. */
+  #checkHole(from: number, to: number): void {
+    if (from > to) return;
+    const also = to > from ? ` (and so are all up to ${to})` : '';
+    this.#input.findings.add(logName(from), `it is missing${also}, and a later record exists`);
+    this.#loseTrack();
+  }
+
+  async #visit(slot: number, bytes: Uint8Array | undefined): Promise<void> {
+    const { findings, touch } = this.#input;
+    const name = logName(slot);
+    touch(name);
+    if (bytes === undefined) {
+      findings.add(name, 'it was listed and is missing now');
+      this.#loseTrack();
+      return;
+    }
+    const decoded = await findings.catch(name, () => decodeRecord(slot, bytes));
+    if (decoded === undefined) {
+      this.#loseTrack();
+      return;
+    }
+    const { record, hash } = decoded;
+    this.recordsRead += 1;
+    this.#hashes.set(slot, hash);
+    const before = this.#hashes.get(slot - 1);
+    if (before !== undefined && before !== record.previousHash) {
+      findings.add(name, `it does not continue record ${slot - 1}: its hash of that record differs`);
+    }
+    await this.#checkLinks(record);
+    if (this.status !== undefined) {
+      const { status } = this;
+      this.status = await findings.catch(name, () => statusAfter(status, record));
+      if (this.status === undefined) this.#state.forget();
+    }
+    if (record.kind === 'batch') await this.#checkBatch(record);
+    this.#hashes.delete(slot - 1);
+  }
+
+  /** A manifest is adopted by the record right after its slot, and stays until the next one. */
+  async #checkLinks(record: LogRecord): Promise<void> {
+    const { findings, floor } = this.#input;
+    const name = logName(record.slot);
+    const { manifest: reference, floor: announced } = record.links;
+    if (announced < this.announcedFloor) {
+      findings.add(name, `it announces the floor ${announced} after ${this.announcedFloor} was announced`);
+    }
+    this.announcedFloor = Math.max(this.announcedFloor, announced);
+    const inForce = this.references.at(-1);
+    if (reference === undefined) {
+      if (inForce !== undefined) findings.add(name, `it names no manifest after ${inForce.name} was adopted`);
+      return;
+    }
+    if (reference.slot < floor || reference.name === inForce?.name) return;
+    this.references.push(reference);
+    const isAdoption = reference.slot === record.slot - 1;
+    // After a damaged record this may be the first one to name a manifest that the damaged one adopted.
+    if (!isAdoption && this.#hashes.has(record.slot - 1)) {
+      findings.add(
+        name,
+        `it adopts the manifest of slot ${reference.slot} where only that of ${record.slot - 1} can be`,
+      );
+    }
+    await this.#checkManifest(reference, record, isAdoption);
+  }
+
+  async #checkManifest(reference: ManifestReference, adoptedBy: LogRecord, isAdoption: boolean): Promise<void> {
+    const { store, findings, objects, format, touch } = this.#input;
+    const { name } = reference;
+    touch(name);
+    const streamId = format?.streamId;
+    const manifest = await findings.catch(name, async () => {
+      const found = await readManifest(store, reference, streamId);
+      if (found === undefined) findings.add(name, `it is missing, and record ${adoptedBy.slot} adopts it`);
+      return found;
+    });
+    this.#manifests.set(name, manifest);
+    if (manifest === undefined) return;
+    for (const { object } of manifest.extents.flatMap(({ parts }) => parts)) this.snapshots.add(object);
+    for (const { object } of manifest.retired) this.retired.add(object);
+    if (isAdoption && manifest.recordHash !== adoptedBy.previousHash) {
+      findings.add(name, `it describes another record ${manifest.slot} than the log holds`);
+    }
+    if (manifest.status.tailSlot !== manifest.slot) {
+      findings.add(name, `its status is of slot ${manifest.status.tailSlot}, not of ${manifest.slot}`);
+    }
+    if (isAdoption && this.status !== undefined && !equalPlain(this.status, manifest.status)) {
+      findings.add(name, `its status is not what the records up to ${manifest.slot} give`);
+    }
+    const state = new StateWalk(store, objects, findings, touch);
+    this.#checkOrder(name, manifest);
+    for (const piece of piecesOf(manifest.extents)) await state.apply(name, piece, true);
+    for (const [uid, fingerprint] of Object.entries(manifest.status.fingerprints))
+      state.compare(name, uid, fingerprint);
+    this.#checkLengths(piecesOf(manifest.extents), 'snapshot', manifest.slot);
+    if (!isAdoption) return;
+    this.#state.adopt(state);
+    this.status = manifest.status;
+  }
+
+  #checkOrder(name: string, { extents, status }: Manifest): void {
+    const { findings } = this.#input;
+    const based = new Set<string>();
+    for (const { uid, kind } of extents) {
+      if (kind === 'base' ? based.has(uid) : !based.has(uid)) {
+        findings.add(name, `its extents of '${uid}' are not one base and then deltas`);
+      }
+      based.add(uid);
+      if (!Object.hasOwn(status.fingerprints, uid))
+        findings.add(name, `it holds state of the unknown operator '${uid}'`);
+    }
+  }
+
+  async #checkBatch(record: LogRecord & { readonly kind: 'batch' }): Promise<void> {
+    const name = logName(record.slot);
+    this.batchesRead += 1;
+    for (const segment of segmentsOf(record)) this.segments.add(segment);
+    const isKnown = this.status !== undefined;
+    for (const delta of record.deltas) await this.#state.apply(name, delta, isKnown);
+    this.#checkLengths(record.deltas, 'segment', record.slot);
+    if (!isKnown) return;
+    for (const { uid, fingerprint } of record.deltas) this.#state.compare(name, uid, fingerprint);
+  }
+
+  /** Of objects whose every byte is named here: whoever wrote them names them all. */
+  #checkLengths(pieces: readonly Piece[], kind: 'segment' | 'snapshot', slot: number): void {
+    const { objects, findings } = this.#input;
+    const ends = new Map<string, number>();
+    for (const { content } of pieces) {
+      if (content.kind === 'inline') continue;
+      for (const { object, offset, length } of content.parts) {
+        ends.set(object, Math.max(ends.get(object) ?? 0, offset + length));
+      }
+    }
+    for (const [name, end] of ends) {
+      const object = objects.get(name);
+      if (object === undefined || object.kind !== kind || object.slot !== slot || object.sizeBytes <= end) continue;
+      findings.add(name, `it has ${object.sizeBytes} bytes where ${end} were written`);
+    }
+  }
+
+  #loseTrack(): void {
+    this.status = undefined;
+    this.#state.forget();
+  }
+}
+
+function slotsAbove(floor: number, objects: ReadonlyMap<string, StoredObject>): readonly number[] {
+  const slots: number[] = [];
+  for (const { kind, slot } of objects.values()) if (kind === 'record' && slot > floor) slots.push(slot);
+  return slots.sort((a, b) => a - b);
+}

@@ -1,0 +1,176 @@
+import { expect, test } from 'vitest';
+import { ManualClock } from '../../../src/base/clock.ts';
+import type { CrashPoint } from '../../../src/base/crash-points.ts';
+import { SeededRandom } from '../../../src/base/random.ts';
+import { Seconds } from '../../../src/base/time.ts';
+import type { BatchRecord, LogRecord } from '../../../src/checkpoint/log-record.ts';
+import { logName } from '../../../src/checkpoint/object-names.ts';
+import { decodeRecord, encodeRecord } from '../../../src/checkpoint/record-codec.ts';
+import { verifyCheckpoint } from '../../../src/inspect/verify-checkpoint.ts';
+import { MemoryStore } from '../../../src/storage/memory-store.ts';
+import { StreamingContext } from '../../../src/streaming-context.ts';
+import { FaultyStore } from '../../../src/testing/faulty-store.ts';
+import { DrivenStream } from '../../support/driven-stream.ts';
+import { errorOf } from '../engine/support.ts';
+import { changed, defineProgram, everything, objectsOf, Run, recordsOnly, storeOf } from './support.ts';
+
+test('a place without a stream is an error, not an empty report', async () => {
+  const error = await errorOf(verifyCheckpoint(new MemoryStore({ clock: new ManualClock(0) })));
+  expect(error.code).toBe('CHECKPOINT_MISSING');
+});
+
+test('a stream is whole after every batch of a driver that runs', async () => {
+  const run = new Run();
+  const driven = await run.start(everything);
+  for (let t = 1; t <= 60; t++) {
+    await driven.runTo(t * 1000);
+    const report = await verifyCheckpoint(run.store);
+    expect(report.findings, `after second ${t}`).toEqual([]);
+  }
+  await driven.stop();
+  expect((await verifyCheckpoint(run.store)).floor).toBeGreaterThan(0);
+});
+
+test('a long run with drivers that die anywhere stays whole, and what they left is listed', async () => {
+  const clock = new ManualClock(0);
+  const kept = new MemoryStore({ clock });
+  const random = new SeededRandom(42);
+  const whys = new Set<string>();
+  let deaths = 0;
+  for (let life = 1; life <= 40; life++) {
+    const store = new FaultyStore(kept);
+    const died = new Error('crash');
+    let stepsLeft = life < 40 ? 5 + Math.floor(random.next() * 60) : Number.POSITIVE_INFINITY;
+    const crashHook = (_point: CrashPoint): void => {
+      stepsLeft -= 1;
+      if (stepsLeft > 0) return;
+      store.crash({ signal: died });
+      throw died;
+    };
+    try {
+      const context = await StreamingContext.getOrCreate(store, () => {
+        const ssc = new StreamingContext({
+          appName: 'inspected',
+          batchInterval: Seconds(1),
+          defaultParallelism: 2,
+          checkpoint: everything,
+          environment: { clock, random: new SeededRandom(life), crashHook, print: () => {}, warn: () => {} },
+        });
+        defineProgram(ssc);
+        return ssc;
+      });
+      const driven = new DrivenStream(context, clock, 1000);
+      await context.start();
+      await driven.runTo(300_000);
+      await driven.stop();
+    } catch (error) {
+      if (error !== died && (error as Error).cause !== died) throw error;
+      deaths += 1;
+    }
+    const report = await verifyCheckpoint(kept);
+    expect(report.findings, `after life ${life}`).toEqual([]);
+    for (const { why } of report.orphans) whys.add(why.replaceAll(/\d+/g, 'n'));
+  }
+  expect(deaths).toBe(39);
+  expect([...whys].some((why) => why.startsWith('of a write that did not become record'))).toBe(true);
+  expect([...whys].some((why) => why.startsWith('not adopted by a record'))).toBe(true);
+  expect([...whys].some((why) => why.startsWith('replaced by a newer snapshot'))).toBe(true);
+});
+
+/** The last batch changed, with checksums that fit: what no checksum can see. Nothing follows it. */
+async function withLastBatch(run: Run, change: (record: BatchRecord) => LogRecord): Promise<MemoryStore> {
+  const objects = await objectsOf(run.store);
+  objects.delete('hint');
+  for (const name of [...objects.keys()].filter((other) => other.startsWith('log/')).reverse()) {
+    const { record } = decodeRecord(Number(name.slice(4)), objects.get(name)!);
+    if (record.kind === 'batch') return storeOf(changed(objects, name, encodeRecord(change(record)).bytes));
+    objects.delete(name);
+  }
+  throw new Error('There is no batch.');
+}
+
+test.each<readonly [string, (record: BatchRecord) => LogRecord, RegExp]>([
+  [
+    'a state that is not what was committed',
+    (record) => ({
+      ...record,
+      deltas: record.deltas.map((delta) =>
+        delta.uid === 'sums' ? { ...delta, fingerprint: '8:0000000000000000' } : delta,
+      ),
+    }),
+    /the state of 'sums' has fingerprint \d:\w+ where 8:0000000000000000 was committed/,
+  ],
+  [
+    'a delta that was lost',
+    (record) => ({
+      ...record,
+      deltas: record.deltas.map((delta) =>
+        delta.uid === 'sums'
+          ? { ...delta, lengthBytes: 0, content: { kind: 'inline', bytes: new Uint8Array(0) } as const }
+          : delta,
+      ),
+    }),
+    /the state of 'sums' has fingerprint/,
+  ],
+  [
+    'a batch id that was passed over',
+    (record) => ({ ...record, batchId: record.batchId + 1 }),
+    /it holds batch \d+ where/,
+  ],
+  [
+    'a fence nobody made',
+    (record) => ({ ...record, links: { ...record.links, previousFence: 3 } }),
+    /it names 3 as the newest fence/,
+  ],
+  [
+    'a manifest that is older than the one in force',
+    (record) => ({
+      ...record,
+      links: { ...record.links, manifest: { name: `man/${'0'.repeat(20)}-${'0'.repeat(32)}`, hash: '0', slot: 2 } },
+    }),
+    /it adopts the manifest of slot 2 where only that of \d+ can be/,
+  ],
+  [
+    'state bytes nobody can read',
+    (record) => ({
+      ...record,
+      deltas: record.deltas.map((delta) =>
+        delta.uid === 'sums'
+          ? { ...delta, lengthBytes: 3, content: { kind: 'inline', bytes: Uint8Array.of(0, 0, 9) } as const }
+          : delta,
+      ),
+    }),
+    /The stored bytes are damaged/,
+  ],
+])('%s is found though every checksum fits', async (_what, change, problem) => {
+  const run = new Run();
+  await run.to(9_000, recordsOnly);
+  const { findings, tailSlot } = await verifyCheckpoint(await withLastBatch(run, change));
+  expect(findings.map((finding) => finding.problem).join('\n')).toMatch(problem);
+  expect(findings.some(({ object }) => object === logName(tailSlot))).toBe(true);
+});
+
+test('progress reaches the end, and never goes beyond it', async () => {
+  const run = new Run();
+  await run.to(30_000, everything);
+  const seen: number[] = [];
+  await verifyCheckpoint(run.store, {
+    onProgress: ({ done, total }) => {
+      expect(done).toBeLessThanOrEqual(total);
+      seen.push(done / total);
+    },
+  });
+  expect(seen.at(-1)).toBe(1);
+  expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+});
+
+test('what other tools left is listed, and is no finding', async () => {
+  const run = new Run();
+  await run.to(5_000, recordsOnly);
+  const store = await storeOf(changed(await objectsOf(run.store), 'notes/readme.txt', Buffer.from('hello')));
+  const { findings, orphans } = await verifyCheckpoint(store);
+  expect(findings).toEqual([]);
+  expect(orphans).toEqual([
+    { name: 'notes/readme.txt', sizeBytes: 5, why: 'no object of a checkpoint: another tool left it' },
+  ]);
+});
