@@ -89,7 +89,7 @@ export class ReceiverSupervisor<T> implements ReceiverHost<T> {
   }
 
   storeAll(rows: Iterable<T>): Promise<void> {
-    return this.#handled(this.#keep(() => ({ rows: [...rows] })));
+    return this.#handled(this.#keep(() => ({ rows: several(rows) })));
   }
 
   storeBytes(bytes: Uint8Array): Promise<void> {
@@ -248,6 +248,13 @@ export class ReceiverSupervisor<T> implements ReceiverHost<T> {
     const name = `${receiver.constructor.name}-${this.streamId}`;
     report(event, { streamId: this.streamId, name, active: this.isStarted, ...this.#lastError });
   }
+}
+
+function several<T>(rows: Iterable<T>): T[] {
+  if (typeof rows === 'string') {
+    throw new TidemarkError('OPTION_INVALID', 'storeAll() was given a text: store(text) stores it as one row.');
+  }
+  return [...rows];
 }
 
 function isRowFault(error: unknown): boolean {

@@ -150,6 +150,13 @@ describe('a receiver', () => {
     await source.stop();
   });
 
+  test('a text is not taken for several rows', async () => {
+    const receiver = new TestReceiver<string>();
+    const { source } = await startReceiver(receiver);
+    await expect(receiver.storeAll('abc')).rejects.toMatchObject({ code: 'OPTION_INVALID' });
+    await source.stop();
+  });
+
   test('too many calls that nobody waits for are refused', async () => {
     const receiver = new TestReceiver<number>();
     const { source } = await startReceiver(receiver, { maxRate: 1 });
