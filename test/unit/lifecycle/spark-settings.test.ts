@@ -1,7 +1,11 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { projectRoot } from '../../../scripts/steps.ts';
 import { Milliseconds, Seconds } from '../../../src/base/time.ts';
 import type { StreamingContextOptions } from '../../../src/execution/context-options.ts';
 import { withSparkSettings } from '../../../src/spark-settings.ts';
+import { errorOf } from '../engine/support.ts';
 import { numbers, testContext } from './support.ts';
 
 const ok: StreamingContextOptions = { appName: 'x', batchInterval: Seconds(1) };
@@ -77,6 +81,14 @@ describe("settings by Spark's names", () => {
     );
     const { options } = withSparkSettings({ ...ok, settings, backpressure: { initialRate: 7, pid: { minRate: 3 } } });
     expect(options.backpressure).toEqual({ enabled: true, initialRate: 7, pid: { minRate: 3 } });
+  });
+
+  test('stand in docs/settings.md, every one', async () => {
+    const page = await readFile(join(projectRoot, 'docs', 'settings.md'), 'utf8');
+    const error = await errorOf((async () => withSparkSettings({ ...ok, settings: { unknown: 1 } }))());
+    const keys = error.message.replace(/^.*Accepted: |\.$/g, '').split(', ');
+    expect(keys.length).toBeGreaterThan(10);
+    expect(keys.filter((key) => !page.includes(`\`${key}\``))).toEqual([]);
   });
 
   test('a checkpoint directory among them is the one of the context', async () => {
