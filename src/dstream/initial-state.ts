@@ -1,4 +1,5 @@
 import { keyIdentity } from '../base/canonical-key.ts';
+import { TidemarkError } from '../base/errors.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 import type { StateTable } from '../state/state-table.ts';
 
@@ -16,7 +17,9 @@ export class InitialStateLoader<K, S> {
   readonly #rows: InitialState<K, S>;
   readonly #partitionOf: (key: unknown) => number;
 
+  /** @throws OPTION_INVALID */
   constructor(table: StateTable, rows: InitialState<K, S>, partitionOf: (key: unknown) => number) {
+    requirePairs(table.uid, rows);
     this.#table = table;
     this.#rows = rows;
     this.#partitionOf = partitionOf;
@@ -32,4 +35,17 @@ export class InitialStateLoader<K, S> {
       }
     };
   }
+}
+
+function requirePairs(uid: string, rows: unknown): void {
+  const problem = (what: string): TidemarkError =>
+    new TidemarkError(
+      'OPTION_INVALID',
+      `The initial state of '${uid}' must be an array of [key, state] pairs; ${what}.`,
+    );
+  if (!Array.isArray(rows)) throw problem(`it is ${rows === null ? 'null' : `of type ${typeof rows}`}`);
+  rows.forEach((row, i) => {
+    if (!Array.isArray(row) || row.length !== 2) throw problem(`row ${i} is none`);
+    if (row[1] === undefined) throw problem(`the state of row ${i} is undefined, which means no state`);
+  });
 }

@@ -181,3 +181,25 @@ describe('mapWithState', () => {
     ]);
   });
 });
+
+test.each([
+  ['no array', new Map([['a', 1]]), 'of type object'],
+  ['a row that is no pair', [['a', 1], ['b']], 'row 1 is none'],
+  ['no state', [['a', undefined]], 'row 0 is undefined'],
+])('refuses an initial state with %s', async (_what, rows, problem) => {
+  const wrong = rows as unknown as readonly (readonly [string, number])[];
+  const message = expect.stringContaining(problem);
+  const define = (stream: 'update' | 'map'): Promise<unknown> =>
+    runBatches([[]], (pairs) => ({
+      out:
+        stream === 'update'
+          ? pairs.updateStateByKey(update, { initialState: wrong })
+          : pairs.mapWithState(
+              StateSpec.function((_key: string, _value: number | undefined, _state: State<number>) => 1).initialState(
+                wrong,
+              ),
+            ),
+    }));
+  await expect(define('update')).rejects.toMatchObject({ code: 'OPTION_INVALID', message });
+  await expect(define('map')).rejects.toMatchObject({ code: 'OPTION_INVALID', message });
+});
