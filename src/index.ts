@@ -29,9 +29,10 @@ export type {
   StreamingListener,
   SubmittedBatchInfo,
 } from './observe/streaming-listener.ts';
+export type { Aggregator } from './rdd/combine.ts';
 export type { Partitioner } from './rdd/partitioner.ts';
 export { HashPartitioner } from './rdd/partitioner.ts';
-export { RDD } from './rdd/rdd.ts';
+export { type Partitioning, RDD } from './rdd/rdd.ts';
 export { type BlobOutputBatch, readBlobOutput, readBlobOutputBatches } from './sinks/blob-output.ts';
 export { type BlobSinkOptions, blobSink } from './sinks/blob-sink.ts';
 export type { Sink, SinkBatch, SinkGuarantee, SinkOpening } from './sinks/sink.ts';
