@@ -27,10 +27,11 @@ function place(...args: string[]): Place {
   return { folder, args: ['--rate', '1000', '--devices', '50', ...args] };
 }
 
-/** The services on free ports with their data in a folder of the test, and the stand-in for the application. */
+/** The services on free ports with their data in a folder of the test, and a driver: the stand-in can misbehave. */
 async function run(
   { folder, args }: Place,
   onLine: (line: string) => void = () => {},
+  driverScript = 'test/e2e/tooling/stand-in-driver.ts',
 ): Promise<DemoResult & { setting: DemoSetting; printed: string }> {
   const options = parseDemoOptions(args)!;
   const settings = {
@@ -53,25 +54,25 @@ async function run(
   );
   closing.push(() => setting.close());
   const stop = new AbortController();
-  const driverScript = 'test/e2e/tooling/stand-in-driver.ts';
   const result = await runDemo({ options, setting, display, clock, stop: stop.signal, driverScript });
   return { ...result, setting, printed };
 }
 
-test('a driver that is killed twice and recovers is judged clean, and a run that goes on from it as well', async () => {
-  const where = place('--duration', '8s', '--crash-every', '2s');
-  const first = await run(where);
+test('the application, killed twice, is judged clean, and a run that goes on from it as well', async () => {
+  const where = place('--duration', '10s', '--crash-every', '3s');
+  const application = 'scripts/demo/driver.ts';
+  const first = await run(where, undefined, application);
   expect(first).toMatchObject({ failure: undefined, verdict: { clean: true, lost: 0, duplicated: 0, uncertain: 0 } });
   expect(first.kills).toBeGreaterThanOrEqual(2);
   expect(first.verdict?.counted).toBeGreaterThan(6000);
   expect(first.printed).toMatch(/driver started in \d+ ms, nothing to recover/);
   expect(first.printed).toMatch(/driver killed \(SIGKILL\)/);
-  expect(first.printed).toMatch(/driver recovered: slot \d+, epoch 2, 50 state keys/);
+  expect(first.printed).toMatch(/driver recovered: slot \d+, epoch \d+, \d+ state keys/);
   expect(first.printed).toMatch(/\d\d:\d\d:\d\d +[\d,]+ records {2}processing/);
   expect(first.printed).toContain('Verdict: exactly once');
   await first.setting.close();
 
-  const second = await run({ ...where, args: [...where.args, '--keep', '--duration', '2s'] });
+  const second = await run({ ...where, args: [...where.args, '--keep', '--duration', '3s'] }, undefined, application);
   expect(second).toMatchObject({ failure: undefined, verdict: { clean: true } });
   expect(second.verdict?.sent).toBeGreaterThan((first.verdict?.sent ?? 0) + 1000);
 }, 90_000);
