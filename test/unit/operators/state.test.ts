@@ -106,6 +106,35 @@ describe('updateStateByKey', () => {
   });
 });
 
+describe('initial state', () => {
+  test('is put in once only, also when every key is gone again', async () => {
+    const { out } = await runBatches(
+      [[], [], []],
+      (rows) => ({
+        out: rows.updateStateByKey<string, number, number>((_values, state) => (state === 100 ? 99 : undefined), {
+          initialState: [['a', 100]],
+        }),
+      }),
+      { crashes: [{ point: 'batch:end', occurrence: 2 }] },
+    );
+    expect([...out!.values()]).toEqual([[['a', 99]], [], []]);
+  });
+
+  test('leaves alone what an older program has stored under the uid', async () => {
+    let lives = 0;
+    const { out } = await runBatches(
+      [[['b', 1]], [['b', 1]]],
+      (rows) => {
+        lives += 1;
+        return { out: rows.updateStateByKey(update, lives === 1 ? {} : { initialState: [['a', 100]] }) };
+      },
+      { crashes: [{ point: 'batch:end', occurrence: 1 }] },
+    );
+    expect(lives).toBe(2);
+    expect(out!.get(2)).toEqual([['b', 2]]);
+  });
+});
+
 describe('mapWithState', () => {
   const spec = StateSpec.function((key: string, value: number | undefined, state: State<number>) => {
     if (state.isTimingOut()) return `${key} left`;
