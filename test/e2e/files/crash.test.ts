@@ -22,7 +22,8 @@ async function run(point: CrashPoint | undefined, occurrences: readonly number[]
   let writtenMs = 0;
 
   const write = async (nowMs: number): Promise<void> => {
-    writtenMs = Math.max(writtenMs, nowMs);
+    // Times of files may be a little ahead.
+    writtenMs = Math.max(writtenMs, nowMs + 400);
     for (; written * 400 < nowMs; written++) {
       // Every third one carries a time before its upload.
       const modifiedMs = written * 400 + (written % 3 === 0 ? 50 : 390);
@@ -63,8 +64,8 @@ async function run(point: CrashPoint | undefined, occurrences: readonly number[]
       });
       const driven = new DrivenStream(context, clock, 1000);
       await context.start();
-      while (driven.lastBatchTimeMs < Math.max(endMs, writtenMs)) {
-        await write(driven.lastBatchTimeMs + 1000);
+      while (driven.lastBatchTimeMs < endMs || driven.lastBatchTimeMs < writtenMs) {
+        if (driven.lastBatchTimeMs < endMs) await write(driven.lastBatchTimeMs + 1000);
         await driven.runTo(driven.lastBatchTimeMs + 1000);
       }
       await driven.stop();
