@@ -73,7 +73,7 @@ async function run(point: CrashPoint | undefined, occurrences: readonly number[]
     } catch (error) {
       if (error !== died && (error as Error).cause !== died) throw error;
       clock.advanceBy(downtimeMs);
-      await write(clock.now());
+      if (downtimeMs > 0) await write(clock.now());
     }
   }
 }
