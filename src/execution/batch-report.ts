@@ -11,7 +11,7 @@ import type { Driver } from './driver.ts';
 
 /**
  * What one batch tells the listeners: submitted and started when its plan is known, its outputs one by one, and how it
- * ended. A batch that fails before its plan is known is not told of. Nothing here can fail or hold up the batch.
+ * ended. A batch that fails before its plan is known is not told of. Listeners hear of it later: none can hold it up.
  */
 export class BatchReport {
   readonly #driver: Driver;

@@ -14,6 +14,28 @@ function resources(): number {
   return process.getActiveResourcesInfo().length;
 }
 
+test('the last event of a context may start the next one', async () => {
+  const names: string[] = [];
+  const last = Promise.withResolvers<StreamingContext>();
+  const begin = async (n: number): Promise<void> => {
+    const context = testContext({ appName: `context ${n}` });
+    context.sourceStream(numbers().source()).print();
+    context.addStreamingListener({ onStreamingStopped: () => (n === 5 ? undefined : begin(n + 1)) });
+    await context.start();
+    names.push(context.appName);
+    expect(StreamingContext.getActive()).toBe(context);
+    if (n === 5) last.resolve(context);
+    else void context.stop();
+  };
+  await begin(1);
+  const context = await last.promise;
+  // Called from outside, so it is over when it resolves.
+  await context.stop();
+  expect(context.status).toBe('stopped');
+  expect(StreamingContext.getActive()).toBeUndefined();
+  expect(names).toEqual([1, 2, 3, 4, 5].map((n) => `context ${n}`));
+});
+
 test('fifty contexts in a row leave no listener, timer or handle behind', async () => {
   const warnings: Error[] = [];
   const onWarning = (warning: Error): void => void warnings.push(warning);

@@ -90,7 +90,6 @@ describe('the shutdown hook', () => {
           return run.shutDown(signal);
         },
       });
-      target[on]('SIGTERM', () => void order.push('program'));
       target.signal('SIGTERM');
       run.stopping.resolve();
       await settle();

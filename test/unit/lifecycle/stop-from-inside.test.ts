@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ManualClock } from '../../../src/base/clock.ts';
 import type { DStream } from '../../../src/dstream/dstream.ts';
 import type { StreamingContext } from '../../../src/streaming-context.ts';
-import { settle, TestStream } from '../engine/support.ts';
+import { Shelf, settle, TestStream } from '../engine/support.ts';
 import { numbers } from '../lifecycle/support.ts';
 
 /** Runs a stream that stops itself, until it has ended; fails by the time limit of the test when it never does. */
@@ -59,6 +59,47 @@ describe('a stop that is awaited', () => {
       });
     });
     expect(seen).toEqual(['resolved', 'stopped: cleanly']);
+  });
+
+  test('in the start of a source does not wait for itself', async () => {
+    const stream = new TestStream();
+    const topic = numbers().source();
+    const driven = await stream.open((ssc) =>
+      ssc
+        .sourceStream({
+          ...topic,
+          kind: 'stopping',
+          identity: {},
+          start: async () => ssc.stop(),
+          position: () => 0,
+          plan: async () => ({ partitions: [], position: 0, records: 0 }),
+          adopt: () => {},
+          read: async () => {},
+          committed: () => {},
+          backlog: () => 0,
+          stop: async () => {},
+        })
+        .print(),
+    );
+    await driven.context.start();
+    await driven.context.awaitTermination();
+    expect(driven.context.status).toBe('stopped');
+    expect(driven.batches).toEqual([]);
+  });
+
+  test('in a sink does not wait for itself', async () => {
+    const shelf = new Shelf();
+    await run((rows, ssc) => {
+      const sink = shelf.sink();
+      rows.saveTo({
+        ...sink,
+        publish: async (handle) => {
+          await sink.publish(handle);
+          if (shelf.published.size === 2) await ssc.stop();
+        },
+      });
+    });
+    expect([...shelf.published.keys()]).toEqual(['shelf@1000', 'shelf@2000']);
   });
 
   test('in the last event of a stream resolves', async () => {
