@@ -9,6 +9,11 @@ export const cachedBytesMax: number = 64 * 1024 * 1024;
 // A batch of more blocks than this gets one partition per object of the log, so that a plan stays small.
 const partitionsByBlockMax = 256;
 
+export interface LoggedBlocksOptions extends Omit<BlockLogOptions, 'onObject'> {
+  /** Objects in the log that no committed batch has consumed: with more, the receiver has to wait. Default 100,000. */
+  readonly objectsMax?: number | undefined;
+}
+
 interface KeptObject {
   readonly object: LogObject;
   /** Undefined: over the bound, read from the store when it is needed. */
@@ -28,23 +33,27 @@ export class LoggedBlocks<T> implements BlockKeeper<T> {
   #waiting: LogObject[] = [];
   #backlog = 0;
   #cachedBytes = 0;
+  readonly #objectsMax: number;
+  #room: PromiseWithResolvers<void> | undefined;
+  #isClosed = false;
 
   /** Takes the log over; what earlier drivers left is waiting. @throws as BlockLog.open */
-  static async open<T>(options: Omit<BlockLogOptions, 'onObject'>): Promise<LoggedBlocks<T>> {
+  static async open<T>(options: LoggedBlocksOptions): Promise<LoggedBlocks<T>> {
     // The log calls only after it is open.
     let arrived: BlockLogOptions['onObject'] = () => {};
     const { log, left } = await BlockLog.open({
       ...options,
       onObject: (object, bytes) => arrived(object, bytes),
     });
-    const blocks = new LoggedBlocks<T>(log, options.position);
+    const blocks = new LoggedBlocks<T>(log, options.position, options.objectsMax ?? 100_000);
     arrived = (object, bytes) => blocks.#arrived(object, bytes);
     for (const { object, bytes } of left) arrived(object, bytes);
     return blocks;
   }
 
-  private constructor(log: BlockLog, position: number) {
+  private constructor(log: BlockLog, position: number, objectsMax: number) {
     this.#log = log;
+    this.#objectsMax = objectsMax;
     this.#position = position;
     this.#kept = new Map();
   }
@@ -58,7 +67,11 @@ export class LoggedBlocks<T> implements BlockKeeper<T> {
   }
 
   async add(block: Block<T>): Promise<void> {
-    await this.#log.append(encodeBlock(block));
+    const encoded = encodeBlock(block);
+    while (this.#kept.size >= this.#objectsMax && !this.#isClosed) {
+      await (this.#room ??= Promise.withResolvers()).promise;
+    }
+    await this.#log.append(encoded);
   }
 
   take(): SourcePlan {
@@ -99,6 +112,7 @@ export class LoggedBlocks<T> implements BlockKeeper<T> {
       if (object.kind === 'blocks') slots.push(slot);
     }
     this.#log.delete(slots);
+    this.#makeRoom();
   }
 
   idle(): Promise<void> {
@@ -106,7 +120,14 @@ export class LoggedBlocks<T> implements BlockKeeper<T> {
   }
 
   close(): void {
+    this.#isClosed = true;
+    this.#makeRoom();
     this.#log.close();
+  }
+
+  #makeRoom(): void {
+    this.#room?.resolve();
+    this.#room = undefined;
   }
 
   #arrived(object: LogObject, bytes: Uint8Array): void {

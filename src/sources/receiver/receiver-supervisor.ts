@@ -205,26 +205,28 @@ export class ReceiverSupervisor<T> implements ReceiverHost<T> {
     });
   }
 
-  /** A block of single rows. One row that cannot be stored must not take the others with it. */
+  /** A block of single rows. One row that cannot be stored, or too many large ones, must not take the others with them. */
   async #keepRows(rows: readonly T[]): Promise<void> {
     const { blocks } = this.#options;
     try {
       await blocks.add({ rows });
     } catch (error) {
       if (!isRowFault(error)) throw error;
-      const good = rows.filter((row) => this.#isStorable(row));
-      if (good.length === rows.length) throw error;
-      if (good.length > 0) await blocks.add({ rows: good });
+      await Promise.all(this.#storableParts(rows).map((part) => blocks.add({ rows: part })));
     }
   }
 
-  #isStorable(row: T): boolean {
+  #storableParts(rows: readonly T[]): (readonly T[])[] {
     try {
-      encodeBlock({ rows: [row] });
-      return true;
+      encodeBlock({ rows });
+      return [rows];
     } catch (error) {
-      this.reportError('A row cannot be stored and is left out', error);
-      return false;
+      if (rows.length === 1) {
+        this.reportError('A row cannot be stored and is left out', error);
+        return [];
+      }
+      const middle = rows.length >> 1;
+      return [...this.#storableParts(rows.slice(0, middle)), ...this.#storableParts(rows.slice(middle))];
     }
   }
 

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../../src/base/clock.ts';
+import { SeededRandom } from '../../../src/base/random.ts';
 import { Milliseconds } from '../../../src/base/time.ts';
 import { encodeValue } from '../../../src/base/value-codec.ts';
+import { LoggedBlocks } from '../../../src/sources/receiver/logged-blocks.ts';
 import { Receiver } from '../../../src/sources/receiver/receiver.ts';
 import { receiverSource } from '../../../src/sources/receiver/receiver-source.ts';
 import { storesUnderWayMax } from '../../../src/sources/receiver/receiver-supervisor.ts';
@@ -292,6 +294,44 @@ describe('with a checkpoint', () => {
       'A row cannot be stored and is left out',
     ]);
     await source.stop();
+  });
+
+  test('rows too large for one block are stored in several, in order', async () => {
+    const receiver = new TestReceiver<string>();
+    const { source, events } = await startReceiver(receiver, { store: new MemoryStore({ clock }) });
+    const rows = Array.from({ length: 9 }, (_, n) => `${n}${'x'.repeat(9 * 1024 * 1024)}`);
+    for (const row of rows) await receiver.store(row);
+    await source.drain!();
+    expect(await rowsOf(source, await source.plan(1000))).toEqual(rows);
+    expect(events.filter(({ event }) => event === 'error')).toEqual([]);
+    await source.stop();
+  });
+
+  test('with very many objects that no batch has consumed, the receiver waits', async () => {
+    const blocks = await LoggedBlocks.open<number>({
+      store: new MemoryStore({ clock }),
+      epoch: 1,
+      position: 1,
+      clock,
+      random: new SeededRandom(1),
+      fail: () => {},
+      objectsMax: 3,
+    });
+    for (const n of [1, 2, 3]) await blocks.add({ rows: [n] });
+    let isTaken = false;
+    const fourth = blocks.add({ rows: [4] }).then(() => {
+      isTaken = true;
+    });
+    const plan = blocks.take();
+    await settle();
+    expect(isTaken).toBe(false);
+    blocks.free(plan.position as number);
+    await fourth;
+    await Promise.all([blocks.add({ rows: [5] }), blocks.add({ rows: [6] })]);
+    const refused = blocks.add({ rows: [7] });
+    await settle();
+    blocks.close();
+    await expect(refused).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 
   test('bytes that are no array of rows are refused', async () => {
