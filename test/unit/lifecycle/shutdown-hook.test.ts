@@ -82,6 +82,7 @@ describe('the shutdown hook', () => {
     async (on) => {
       const target = new TestProcess();
       const order: string[] = [];
+      target[on]('SIGTERM', () => void order.push('program'));
       const hook = new ShutdownHook(target);
       const run = new TestRun();
       hook.add({
