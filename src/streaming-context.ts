@@ -1,7 +1,8 @@
 import { TidemarkError } from './base/errors.ts';
 import type { Duration, Time } from './base/time.ts';
 import { readCheckpoint } from './checkpoint/read-checkpoint.ts';
-import { DStream, type RddsOf, transformStreams, unionStreams } from './dstream/dstream.ts';
+import { transformOf, unionOf } from './dstream/derived-nodes.ts';
+import { DStream, type RddsOf } from './dstream/dstream.ts';
 import { DStreamGraph } from './dstream/graph.ts';
 import { SourceNode } from './dstream/source-node.ts';
 import type { UidOption } from './dstream/stateful-node.ts';
@@ -231,7 +232,7 @@ export class StreamingContext {
 
   /** The rows of all streams, in their order. They must belong to this context and have one slide. @throws GRAPH_INVALID */
   union<T>(streams: readonly DStream<T>[]): DStream<T> {
-    return unionStreams(streams);
+    return new DStream(unionOf(streams.map(({ node }) => node)));
   }
 
   /** A stream made from the RDDs of several, which `f` gets in their order, once per batch. @throws GRAPH_INVALID */
@@ -239,7 +240,8 @@ export class StreamingContext {
     streams: S,
     f: (rdds: RddsOf<S>, time: Time) => RDD<U>,
   ): DStream<U> {
-    return transformStreams('transform', streams, (rdds, time) => f(rdds as unknown as RddsOf<S>, time));
+    const nodes = streams.map(({ node }) => node);
+    return new DStream(transformOf('transform', nodes, (rdds, time) => f(rdds as unknown as RddsOf<S>, time)));
   }
 
   /**

@@ -279,22 +279,25 @@ describe('a batch without a data set', () => {
 });
 
 describe('persist, remember and slice', () => {
-  test('a persisted stream computes its rows once for several outputs, an ordinary one for each', async () => {
-    const calls = { persisted: 0, plain: 0 };
+  test('a persisted or checkpointed stream computes its rows once for several outputs, an ordinary one for each', async () => {
+    const calls = { persisted: 0, checkpointed: 0, plain: 0 };
     const stream = await simpleStream([[1, 2], [3]], (rows) => {
       const count = (name: keyof typeof calls) => (x: number) => {
         calls[name] += 1;
         return x;
       };
       const persisted = rows.map(count('persisted')).cache();
+      const checkpointed = rows.map(count('checkpointed')).checkpoint(Seconds(5));
+      expect(() => rows.checkpoint(Milliseconds(1500))).toThrow('checkpoint: the interval of 1500 ms');
       const plain = rows.map(count('plain'));
       for (let i = 0; i < 3; i++) {
         persisted.foreachRDD(async (rdd) => void (await rdd.count()));
+        checkpointed.foreachRDD(async (rdd) => void (await rdd.count()));
         plain.foreachRDD(async (rdd) => void (await rdd.count()));
       }
     });
     await runFor(stream, 2);
-    expect(calls).toEqual({ persisted: 3, plain: 9 });
+    expect(calls).toEqual({ persisted: 3, checkpointed: 3, plain: 9 });
   });
 
   test('slice gives remembered batches, floored and both ends included, of windows and state too', async () => {
@@ -339,6 +342,7 @@ describe('persist, remember and slice', () => {
     const invalid = expect.objectContaining({ code: 'STATUS_INVALID' });
     for (const change of [
       () => rows.persist(),
+      () => rows.checkpoint(Seconds(1)),
       () => rows.cache(),
       () => rows.name('others'),
       () => ssc.remember(Seconds(1)),
