@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type DStream, HashPartitioner, Seconds, StreamingContext, Time } from '../../../src/index.ts';
+import { type DStream, HashPartitioner, Milliseconds, Seconds, StreamingContext, Time } from '../../../src/index.ts';
 import { SeededRandom } from '../../../src/testing.ts';
 import { CaseSource } from '../../conformance/support/case-source.ts';
 import { collectInto, runFor, simpleStream } from '../../conformance/support/simple-stream.ts';
