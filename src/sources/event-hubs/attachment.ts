@@ -56,8 +56,8 @@ export class Attachment {
     this.link?.addCredit(credit);
   }
 
-  arrived(): void {
-    this.#outstanding--;
+  arrived(events = 1): void {
+    this.#outstanding -= events;
     this.#quietSinceMs = this.#clock.now();
   }
 

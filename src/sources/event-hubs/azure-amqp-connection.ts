@@ -7,6 +7,7 @@ import type { Clock } from '../../base/clock.ts';
 import { toHubFailure } from './azure-amqp-errors.ts';
 import { type AmqpReceiverLink, openReceiverLink } from './azure-receiver-link.ts';
 import type { TokenProvider } from './azure-tokens.ts';
+import { TransferReader } from './azure-transfer-reader.ts';
 import type { HubAddress } from './connection-string.ts';
 import type { BodyFormat } from './event-hub-event.ts';
 import {
@@ -25,6 +26,8 @@ interface AmqpConnectionOptions {
   readonly body: BodyFormat;
   /** Per request to the service. */
   readonly attemptTimeoutMs: number;
+  /** False: rhea reads every frame. Default true. */
+  readonly readDirectly?: boolean | undefined;
 }
 
 const closeTimeoutMs = 2_000;
@@ -49,6 +52,7 @@ export class AmqpConnection implements HubConnection {
   /** Audiences with a claim, and when it must be renewed. */
   readonly #claims = new Map<string, number>();
   readonly #links = new Set<AmqpReceiverLink>();
+  #transfers: TransferReader | undefined;
   #claimLane: Promise<unknown> = Promise.resolve();
   #renewing = false;
   #management: Promise<RequestResponseLink> | undefined;
@@ -117,13 +121,19 @@ export class AmqpConnection implements HubConnection {
   }
 
   openReceiver(request: ReceiverRequest): Promise<ReceiverLink> {
-    const { address, body } = this.#options;
+    const { address, body, readDirectly = true } = this.#options;
     const path = `${address.hub}/ConsumerGroups/${request.consumerGroup}/Partitions/${request.partitionId}`;
     return this.#guard(async () => {
       await this.#claim(`${address.endpoint}${path}`);
-      const link = await openReceiverLink(this.#connection, path, request, body, this.#over.signal, (gone) => {
-        this.#links.delete(gone);
-      });
+      const link = await openReceiverLink(
+        this.#connection,
+        path,
+        request,
+        body,
+        this.#over.signal,
+        (gone) => this.#links.delete(gone),
+        readDirectly ? ({ connection }) => (this.#transfers ??= new TransferReader(connection)) : undefined,
+      );
       if (this.#over.signal.aborted) throw await this.closed;
       this.#links.add(link);
       return link;

@@ -1,5 +1,7 @@
 import { type Connection, type EventContext, generate_uuid, type Receiver, types } from 'rhea-promise';
+import { ArrivedEvents } from './arrived-events.ts';
 import { toHubFailure } from './azure-amqp-errors.ts';
+import type { RheaReceiver, TransferReader } from './azure-transfer-reader.ts';
 import { type AmqpMessage, type BodyFormat, decodeEvent, estimateBytes } from './event-hub-event.ts';
 import { HubFailure, type ReceiverLink, type ReceiverRequest, type ReceiverStart } from './hub-connection.ts';
 
@@ -17,6 +19,7 @@ export async function openReceiverLink(
   body: BodyFormat,
   abortSignal: AbortSignal,
   onGone: (link: AmqpReceiverLink) => void,
+  transfers: ((link: RheaReceiver) => TransferReader) | undefined,
 ): Promise<AmqpReceiverLink> {
   const link = new AmqpReceiverLink(request, body, onGone);
   const identifier = `tidemark-${request.epoch}`;
@@ -28,6 +31,8 @@ export async function openReceiverLink(
     },
     target: identifier,
     credit_window: 0,
+    // Settled when it is sent: nothing has to be answered.
+    snd_settle_mode: 1,
     autoaccept: true,
     properties: {
       'com.microsoft:receiver-name': identifier,
@@ -42,6 +47,11 @@ export async function openReceiverLink(
     onSessionClose: (context) => link.ended(context.session?.error),
     abortSignal,
   });
+  const { onArrived } = request;
+  if (transfers !== undefined && onArrived !== undefined) {
+    const rheaLink = (link.receiver as unknown as { readonly _link: RheaReceiver })._link;
+    link.readDirectly(transfers(rheaLink), rheaLink, onArrived);
+  }
   return link;
 }
 
@@ -59,6 +69,7 @@ export class AmqpReceiverLink implements ReceiverLink {
   readonly #body: BodyFormat;
   readonly #onGone: (link: AmqpReceiverLink) => void;
   #over = false;
+  #stopReading: (() => void) | undefined;
   #resolveDisconnected!: () => void;
   readonly #disconnected: Promise<void>;
 
@@ -71,6 +82,20 @@ export class AmqpReceiverLink implements ReceiverLink {
     });
   }
 
+  /** Usual transfers don't pass through rhea from here on. No event has arrived before, because there was no credit. */
+  readDirectly(transfers: TransferReader, link: RheaReceiver, onArrived: (events: ArrivedEvents) => void): void {
+    const arrived = new ArrivedEvents(this.#request.partitionId, this.#body);
+    const deliver = (): void => {
+      if (this.#over) return;
+      try {
+        onArrived(arrived);
+      } catch (error) {
+        this.#fail(toHubFailure(error));
+      }
+    };
+    this.#stopReading = transfers.take(link, { arrived, deliver });
+  }
+
   addCredit(credit: number): void {
     if (!this.#over) this.receiver?.addCredit(credit);
   }
@@ -80,6 +105,7 @@ export class AmqpReceiverLink implements ReceiverLink {
     // With its session, which was opened for it alone. rhea-promise never settles a close that a disconnect overtakes.
     const closing = this.receiver?.close({ closeSession: true }).catch(() => undefined);
     await Promise.race([closing, this.#disconnected]);
+    this.#stopReading?.();
     this.#onGone(this);
   }
 

@@ -29,7 +29,11 @@ export interface AmqpMessage {
   readonly application_properties?: Readonly<Record<string, unknown>> | undefined;
 }
 
-const nothing: Readonly<Record<string, unknown>> = Object.freeze({});
+/** Of an event that carries none: one object for all of them. */
+export const noProperties: Readonly<Record<string, unknown>> = Object.freeze({});
+
+/** What an event is taken to need in memory beside its payload. */
+export const eventOverheadBytes = 256;
 
 const amqpProperties = [
   ['message_id', 'messageId'],
@@ -47,20 +51,27 @@ const amqpProperties = [
   ['reply_to_group_id', 'replyToGroupId'],
 ] as const;
 
+/** In the order of the fields of the properties section. */
+export const amqpPropertyNames: readonly string[] = amqpProperties.map(([, name]) => name);
+
 const dataSection = 0x75;
+
+// A failed JSON.parse costs as much as the rest of the decoding together, so bytes that can't be JSON never reach it.
+const canStartJson = new Uint8Array(256);
+for (const start of Buffer.from('{["-0123456789tfn \t\r\n')) canStartJson[start] = 1;
 
 /**
  * Decodes a message, once, in the callback that received it: what it returns pins no socket chunk.
  * @throws RangeError when the message carries no sequence number, so cannot be an event of a hub.
  */
 export function decodeEvent(message: AmqpMessage, partitionId: string, format: BodyFormat): EventHubEvent {
-  const annotations = message.message_annotations ?? nothing;
+  const annotations = message.message_annotations ?? noProperties;
   const sequenceNumber = annotations['x-opt-sequence-number'];
   if (typeof sequenceNumber !== 'number') throw new RangeError('A message without x-opt-sequence-number arrived.');
   const partitionKey = annotations['x-opt-partition-key'];
   return {
     body: decodeBody(message.body, format),
-    properties: message.application_properties ? copyMap(message.application_properties) : nothing,
+    properties: message.application_properties ? copyMap(message.application_properties) : noProperties,
     systemProperties: decodeSystemProperties(message, annotations),
     partitionId,
     sequenceNumber,
@@ -73,7 +84,7 @@ export function decodeEvent(message: AmqpMessage, partitionId: string, format: B
 /** Bytes the event takes in memory, roughly: the payload and 256 for the rest. */
 export function estimateBytes(message: AmqpMessage): number {
   const content = contentOf(message.body);
-  return 256 + (Buffer.isBuffer(content) ? content.length : 256);
+  return eventOverheadBytes + (Buffer.isBuffer(content) ? content.length : 256);
 }
 
 function decodeSystemProperties(
@@ -97,19 +108,41 @@ function decodeSystemProperties(
     const value = fields[amqpName];
     if (value !== undefined && value !== null) (found ??= {})[name] = detach(value);
   }
-  return found ?? nothing;
+  return found ?? noProperties;
 }
 
 function decodeBody(body: unknown, format: BodyFormat): unknown {
   const content = contentOf(body);
   if (!Buffer.isBuffer(content) || !isData(body)) return detach(content);
+  return decodeData(content, 0, content.length, format, undefined, 0);
+}
+
+/**
+ * The body in `bytes` from `start` to `end`. `text`, if given, is the content of `bytes` from `textStart` on, which is ASCII
+ * then.
+ */
+export function decodeData(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  format: BodyFormat,
+  text: string | undefined,
+  textStart: number,
+): unknown {
   switch (format) {
     case 'json':
-      return parseJson(content);
+      if (end > start && canStartJson[bytes[start]!] === 1) {
+        try {
+          return JSON.parse(text?.substring(start - textStart, end - textStart) ?? bytes.toString('utf8', start, end));
+        } catch {
+          // Not JSON: the bytes are the body.
+        }
+      }
+      return Buffer.from(bytes.subarray(start, end));
     case 'bytes':
-      return Buffer.from(content);
+      return Buffer.from(bytes.subarray(start, end));
     case 'text':
-      return content.toString('utf8');
+      return bytes.toString('utf8', start, end);
   }
 }
 
@@ -126,20 +159,6 @@ function isData(body: unknown): boolean {
 
 function isSection(body: unknown): body is { readonly typecode: number; readonly content: unknown } {
   return typeof body === 'object' && body !== null && 'typecode' in body && 'content' in body;
-}
-
-// A failed JSON.parse costs as much as the rest of the decoding together, so bytes that can't be JSON never reach it.
-const jsonStarts = new Set(Buffer.from('{["-0123456789tfn \t\r\n'));
-
-function parseJson(content: Buffer): unknown {
-  if (content.length > 0 && jsonStarts.has(content[0]!)) {
-    try {
-      return JSON.parse(content.toString('utf8'));
-    } catch {
-      // Not JSON: the bytes are the body.
-    }
-  }
-  return Buffer.from(content);
 }
 
 function copyMap(map: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {

@@ -58,6 +58,8 @@ export interface EventHubEnvironment {
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
   readonly openConnection?: OpenConnection | undefined;
+  /** False: every frame is read by rhea, which is slower and must come to the same. Default true. */
+  readonly readDirectly?: boolean | undefined;
 }
 
 /** The signal aborts an attempt that takes too long for a stop. */
@@ -109,7 +111,9 @@ class DirectEventHubSource implements EventHubSource {
     this.#settings = settings;
     this.#clock = environment.clock ?? new SystemClock();
     this.#random = environment.random ?? new SystemRandom();
-    this.#openConnection = environment.openConnection ?? ((of, signal) => openAmqpConnection(of, this.#clock, signal));
+    this.#openConnection =
+      environment.openConnection ??
+      ((of, signal) => openAmqpConnection(of, this.#clock, environment.readDirectly ?? true, signal));
     this.#place = { host: address.host, hub: address.hub, consumerGroup };
     // The namespace may change its name (geo-recovery); that it is another hub shows in its time of creation. The service
     // doesn't tell case apart.
@@ -360,11 +364,15 @@ async function readPartitions(connection: HubConnection, ids: readonly string[])
 async function openAmqpConnection(
   settings: EventHubSettings,
   clock: Clock,
+  readDirectly: boolean,
   signal: AbortSignal,
 ): Promise<HubConnection> {
   const { AmqpConnection } = await import('./azure-amqp-connection.ts');
   const { createTokenProvider } = await import('./azure-tokens.ts');
   const { address, credential, body, retry } = settings;
   const tokens = await createTokenProvider(address, credential, () => clock.now());
-  return AmqpConnection.open({ address, tokens, clock, body, attemptTimeoutMs: retry.attemptTimeoutMs }, signal);
+  return AmqpConnection.open(
+    { address, tokens, clock, body, attemptTimeoutMs: retry.attemptTimeoutMs, readDirectly },
+    signal,
+  );
 }

@@ -1,4 +1,5 @@
 import { TidemarkError } from '../../base/errors.ts';
+import type { ArrivedEvents } from './arrived-events.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
 
 /** The port to one AMQP connection to a hub. It never reconnects: when `closed` resolves, another one is opened. */
@@ -38,6 +39,11 @@ export interface ReceiverRequest {
   readonly epoch: number;
   /** Called in order, synchronously. `lastEnqueued`: last sequence number of the partition at that moment, if it came along. */
   readonly onEvent: (event: EventHubEvent, bytes: number, lastEnqueued: number | undefined) => void;
+  /**
+   * Usual events come this way, many at a time and undecoded, and only unusual ones by `onEvent`; both in one order,
+   * synchronously. Without it all come by `onEvent`.
+   */
+  readonly onArrived?: ((events: ArrivedEvents) => void) | undefined;
   /** Called at most once, when the link ends without `close`. */
   readonly onClosed: (failure: HubFailure) => void;
 }

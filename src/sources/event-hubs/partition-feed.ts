@@ -1,4 +1,5 @@
 import { TidemarkError } from '../../base/errors.ts';
+import type { ArrivedEvents } from './arrived-events.ts';
 import type { ShareClaim } from './batch-shares.ts';
 import { creditToGrant } from './credit.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
@@ -183,23 +184,51 @@ export class PartitionFeed implements LinkOwner {
   }
 
   accept(event: EventHubEvent, bytes: number, lastEnqueued: number | undefined): boolean {
-    const { sequenceNumber } = event;
-    this.#lastEnqueued = Math.max(this.#lastEnqueued, lastEnqueued ?? -1, sequenceNumber);
+    const verdict = this.#check(event.sequenceNumber, lastEnqueued ?? -1);
+    if (verdict === 'next') {
+      this.#count(bytes);
+      this.#buffer.append(event, bytes);
+      this.#appended();
+    }
+    return verdict !== 'gap';
+  }
+
+  acceptArrived(events: ArrivedEvents): number {
+    const { count, sequenceNumbers, lastEnqueued } = events;
+    let i = 0;
+    for (; i < count; i++) {
+      const verdict = this.#check(sequenceNumbers[i]!, lastEnqueued[i]!);
+      if (verdict === 'gap') break;
+      if (verdict === 'next') this.#count(this.#buffer.appendArrived(events, i));
+    }
+    this.#appended();
+    return i;
+  }
+
+  /** F1. */
+  #check(sequenceNumber: number, lastEnqueued: number): 'next' | 'duplicate' | 'gap' {
+    const latest = lastEnqueued > sequenceNumber ? lastEnqueued : sequenceNumber;
+    if (latest > this.#lastEnqueued) this.#lastEnqueued = latest;
     if (sequenceNumber < this.#buffer.end) {
       this.#duplicates++;
-      return true;
+      return 'duplicate';
     }
     if (sequenceNumber > this.#buffer.end) {
-      if (!this.#floating) return false;
+      if (!this.#floating) return 'gap';
       this.#buffer.skipTo(sequenceNumber);
     }
     this.#floating = false;
+    return 'next';
+  }
+
+  #count(bytes: number): void {
     this.#received++;
     this.#averageEventBytes += (bytes - this.#averageEventBytes) / Math.min(this.#received, 32);
-    this.#buffer.append(event, bytes);
-    if (this.#buffer.end <= this.#floor) this.#buffer.dropBelow(this.#floor);
+  }
+
+  #appended(): void {
+    if (this.#buffer.start < this.#floor) this.#buffer.dropBelow(this.#floor);
     if (this.#waiters.size > 0) this.#wake();
-    return true;
   }
 
   isOwed(): boolean {

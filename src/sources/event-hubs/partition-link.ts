@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { TidemarkError, toError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
+import type { ArrivedEvents } from './arrived-events.ts';
 import { Attachment, type AttachmentEnd } from './attachment.ts';
 import { Backoff } from './backoff.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
@@ -34,6 +35,8 @@ export interface LinkOwner {
   readonly next: number;
   /** False: the event is later than `next`, so something is missing before it. Must not throw. */
   accept(event: EventHubEvent, bytes: number, lastEnqueued: number | undefined): boolean;
+  /** How many of them were accepted; fewer than all: what comes then is later than `next`. Must not throw. */
+  acceptArrived(events: ArrivedEvents): number;
   /** The service told of events from `next` on. */
   isOwed(): boolean;
   /** Credit to add now, with so much outstanding. */
@@ -135,6 +138,7 @@ export class PartitionLink {
         after: { sequenceNumber: this.#owner.next - 1 },
         epoch,
         onEvent: (event, bytes, lastEnqueued) => this.#received(attachment, event, bytes, lastEnqueued),
+        onArrived: (events) => this.#receivedMany(attachment, events),
         onClosed: (error) => attachment.end({ reason: 'failed', error }),
       });
       // A refused link is opened first and closed with the reason right after.
@@ -162,11 +166,25 @@ export class PartitionLink {
       attachment.end({ reason: 'gap', found: event.sequenceNumber });
       return;
     }
-    if (this.#owner.next > expected) {
-      this.#suspectedGap = undefined;
-      if (this.#backoff.failures > 0) this.#backoff.succeeded();
-    }
+    this.#progressed(expected);
     this.replenish();
+  }
+
+  /** The same for what came together. */
+  #receivedMany(attachment: Attachment, events: ArrivedEvents): void {
+    if (attachment.isEnded) return;
+    attachment.arrived(events.count);
+    const expected = this.#owner.next;
+    const accepted = this.#owner.acceptArrived(events);
+    this.#progressed(expected);
+    if (accepted < events.count) attachment.end({ reason: 'gap', found: events.sequenceNumbers[accepted]! });
+    else this.replenish();
+  }
+
+  #progressed(expected: number): void {
+    if (this.#owner.next <= expected) return;
+    this.#suspectedGap = undefined;
+    if (this.#backoff.failures > 0) this.#backoff.succeeded();
   }
 
   async #goOnAfter(end: AttachmentEnd): Promise<void> {

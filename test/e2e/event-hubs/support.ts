@@ -21,13 +21,14 @@ export interface Started {
 export interface StartOptions extends EventHubOptions {
   readonly position?: unknown;
   readonly epoch?: number;
+  readonly readDirectly?: boolean;
 }
 
 export async function startSource(
   emulator: Pick<EventHubsEmulator, 'connectionString'>,
   options: StartOptions = {},
 ): Promise<Started> {
-  const { position, epoch = 1, ...rest } = options;
+  const { position, epoch = 1, readDirectly, ...rest } = options;
   const failures: Error[] = [];
   const warnings: EventHubWarning[] = [];
   const failed = Promise.withResolvers<Error>();
@@ -40,7 +41,7 @@ export async function startSource(
       retry: { firstDelayMs: 5, maxDelayMs: 100, totalMs: 5_000, attemptTimeoutMs: 5_000 },
       ...rest,
     },
-    { env: {} },
+    { env: {}, readDirectly },
   );
   await source.start({
     position,
