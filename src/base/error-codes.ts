@@ -90,7 +90,7 @@ export const errorCodes = {
   CHECKPOINT_CORRUPT: {
     kind: 'corrupt',
     meaning: 'An object of the checkpoint is damaged, cut or missing.',
-    action: 'Restore the named object from soft delete or a copy. Nothing was changed.',
+    action: 'Restore the named object from soft delete or a copy. Nothing was deleted or overwritten.',
   },
   CHECKPOINT_EXISTS: {
     kind: 'invalid',

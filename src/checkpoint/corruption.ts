@@ -7,7 +7,7 @@ import { TidemarkError } from '../base/errors.ts';
 export function corrupt(object: string, what: string, cause?: unknown): TidemarkError {
   return new TidemarkError(
     'CHECKPOINT_CORRUPT',
-    `Checkpoint object "${object}": ${what}. Restore this object from soft delete, a version or a copy of the checkpoint, then start again. Nothing was changed.`,
+    `Checkpoint object "${object}": ${what}. Restore this object from soft delete, a version or a copy of the checkpoint, then start again. Nothing was deleted or overwritten.`,
     { ...(cause === undefined ? {} : { cause }), context: { object, problem: what } },
   );
 }
@@ -15,7 +15,7 @@ export function corrupt(object: string, what: string, cause?: unknown): Tidemark
 export function incompatible(object: string, what: string): TidemarkError {
   return new TidemarkError(
     'CHECKPOINT_INCOMPATIBLE',
-    `Checkpoint object "${object}": ${what}. Run the version of Tidemark that wrote it, or a newer one. Nothing was changed.`,
+    `Checkpoint object "${object}": ${what}. Run the version of Tidemark that wrote it, or a newer one. Nothing was deleted or overwritten.`,
     { context: { object, problem: what } },
   );
 }

@@ -131,7 +131,7 @@ export class StateTable {
     throw new TidemarkError(
       'STATE_MISMATCH',
       `The state of operator '${this.uid}' was committed with fingerprint ${expectedFingerprint} and read back with ` +
-        `${actual} (entries:digest). The stream was not started and nothing was changed.`,
+        `${actual} (entries:digest). The stream was not started, and nothing was deleted or overwritten.`,
       { context: { uid: this.uid, expected: expectedFingerprint, actual } },
     );
   }

@@ -4,7 +4,8 @@ import type { KeyIdentity } from '../base/canonical-key.ts';
  * Keys by the time of their last touch, so that finding the expired ones does not scan all keys.
  *
  * A key stands under one time only: the one it had when it was last filed. Touches do not move it; when its time comes
- * up, the caller says where it really belongs (`refile`). So a key costs one entry however often it is touched.
+ * up, the caller says where it really belongs (`refile`). So a key costs one entry however often it is touched. A key that
+ * was removed and came back has one more until its old time comes up.
  */
 export class TimeoutIndex {
   readonly #byTime = new Map<number, KeyIdentity[]>();

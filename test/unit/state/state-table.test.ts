@@ -309,7 +309,7 @@ describe('a table', () => {
     commit(other, 1);
     expect(() => other.verify(undefined)).not.toThrow();
     expect(() => other.verify(table.fingerprint)).toThrow(TidemarkError);
-    expect(() => other.verify(table.fingerprint)).toThrow(/operator 'totals'.*nothing was changed/s);
+    expect(() => other.verify(table.fingerprint)).toThrow(/operator 'totals'.*nothing was deleted or overwritten/s);
   });
 
   test('fingerprints tell entries in other panes, swapped values and missing entries apart', () => {
