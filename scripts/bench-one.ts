@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import type { Bench } from '../bench/bench.ts';
-import { formatTable } from './table.ts';
+import { formatTable } from '../src/cli/table.ts';
 
 // One benchmark in a process of its own, started by bench.ts.
 const { bench } = (await import(pathToFileURL(process.argv[2] ?? '').href)) as { bench: Bench };

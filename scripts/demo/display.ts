@@ -1,4 +1,4 @@
-import { formatTable, type TableRow } from '../table.ts';
+import { formatTable, type TableRow } from '../../src/cli/table.ts';
 import type { DriverMessage } from './protocol.ts';
 
 export interface DisplayOutput {

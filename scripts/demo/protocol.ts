@@ -1,4 +1,4 @@
-import type { TableRow } from '../table.ts';
+import type { TableRow } from '../../src/cli/table.ts';
 
 /**
  * What the processes of the demo say to each other over their IPC channels. Every message is one plain object with a `type`.

@@ -94,8 +94,9 @@ export const errorCodes = {
   },
   CHECKPOINT_EXISTS: {
     kind: 'invalid',
-    meaning: 'checkpoint(url) names a place that already holds a stream.',
-    action: 'Use StreamingContext.getOrCreate(url, create) to go on from it, or another URL for a new stream.',
+    meaning: 'checkpoint(url) names a place that already holds a stream, or an export one that is not empty.',
+    action:
+      'Use StreamingContext.getOrCreate(url, create) to go on from a stream, or another URL for a new one or a copy.',
   },
   CHECKPOINT_MISSING: {
     kind: 'invalid',

@@ -6,8 +6,11 @@ export interface Verb {
   readonly name: string;
   /** One line for `--help`. */
   readonly summary: string;
-  /** Gets the arguments after the name; resolves when the work is done. A failure is a TidemarkError. */
-  readonly run: (args: readonly string[]) => Promise<void>;
+  /**
+   * Gets the arguments after the name; resolves when the work is done, with 1 when the answer is a bad one (a check has
+   * findings). A failure is a TidemarkError.
+   */
+  readonly run: (args: readonly string[]) => Promise<0 | 1> | Promise<void>;
 }
 
 export interface CommandOutcome {
@@ -28,14 +31,10 @@ export async function runCommandLine(
   if (first === '--version' || first === '-v') return { exitCode: 0, output: readVersion(), error: '' };
   if (first === undefined) return { exitCode: 2, output: '', error: usage(verbs) };
   const verb = findVerb(args, verbs);
-  if (verb === undefined) {
-    const known = verbs.map(({ name }) => name).join(', ');
-    const error = `tidemark: there is no command "${first}". Commands: ${known}. See tidemark --help.`;
-    return { exitCode: 2, output: '', error };
-  }
+  if (verb === undefined) return noSuchCommand(args, verbs);
   try {
-    await verb.run(args.slice(verb.name.split(' ').length));
-    return { exitCode: 0, output: '', error: '' };
+    const answer = await verb.run(args.slice(verb.name.split(' ').length));
+    return { exitCode: answer === 1 ? 1 : 0, output: '', error: '' };
   } catch (thrown) {
     return failure(verb, thrown);
   }
@@ -46,6 +45,21 @@ function findVerb(args: readonly string[], verbs: readonly Verb[]): Verb | undef
   return verbs
     .filter(({ name }) => name.split(' ').every((word, index) => args[index] === word))
     .sort((a, b) => b.name.length - a.name.length)[0];
+}
+
+/** Of a command that has parts (`checkpoint`), its own list is shown. */
+function noSuchCommand(args: readonly string[], verbs: readonly Verb[]): CommandOutcome {
+  const [first, second] = args;
+  const group = verbs.filter(({ name }) => name.startsWith(`${first} `));
+  if (group.length > 0) {
+    if (args.includes('--help') || args.includes('-h')) return { exitCode: 0, output: usage(group), error: '' };
+    if (second === undefined) return { exitCode: 2, output: '', error: usage(group) };
+  }
+  const wordsKnown = group.some(({ name }) => name.startsWith(`${first} ${second} `)) ? 3 : 2;
+  const named = group.length === 0 ? first : args.slice(0, wordsKnown).join(' ');
+  const known = (group.length === 0 ? verbs : group).map(({ name }) => name).join(', ');
+  const error = `tidemark: there is no command "${named}". Commands: ${known}. See tidemark --help.`;
+  return { exitCode: 2, output: '', error };
 }
 
 function failure(verb: Verb, thrown: unknown): CommandOutcome {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { checkpointVerbs } from './checkpoint.ts';
 import { type CommandOutcome, runCommandLine, type Verb } from './command-line.ts';
 
 /** Loaded only when called: `tidemark --help` must not need the packages of a verb. */
@@ -9,6 +10,7 @@ const verbs: readonly Verb[] = [
     summary: 'a local Event Hubs for development and tests',
     run: async (args) => (await import('./emulator.ts')).runEmulator(args),
   },
+  ...checkpointVerbs,
 ];
 
 function readVersion(): string {

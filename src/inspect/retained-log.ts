@@ -10,7 +10,7 @@ import { noStream } from './checkpoint-target.ts';
 import { listObjects, type StoredObject, tailSlotOf } from './stored-objects.ts';
 
 const readsMax = 16;
-const attemptsMax = 4;
+export const attemptsMax = 4;
 
 /** The records that retention has left, as of one moment. */
 export interface RetainedLog {
@@ -88,18 +88,28 @@ export function segmentsOf(record: LogRecord): ReadonlySet<string> {
 /**
  * Runs `work` again when it met damage and the floor has risen since: then a running driver was cleaning up, and what
  * was missing is missing by right.
+ * @throws FENCED when the driver is faster every time
  */
 export async function onSteadyFloor<R>(store: ObjectStore, work: () => Promise<R>): Promise<R> {
-  for (let attempt = 1; ; attempt++) {
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
     // A damaged floor is reported by the work itself.
     const before = await floorOrUndefined(store);
     try {
       return await work();
     } catch (error) {
       const isDamage = error instanceof TidemarkError && error.kind === 'corrupt';
-      if (!isDamage || attempt === attemptsMax || (await floorOrUndefined(store)) === before) throw error;
+      if (!isDamage || (await floorOrUndefined(store)) === before) throw error;
     }
   }
+  throw cleanedFaster(store);
+}
+
+export function cleanedFaster(store: ObjectStore): TidemarkError {
+  return new TidemarkError(
+    'FENCED',
+    `The driver of ${store.url} cleaned up faster than this could be read, ${attemptsMax} times in a row. Stop the stream, ` +
+      'or let it keep more: retainManifests, silenceThresholdMs.',
+  );
 }
 
 export async function floorOrUndefined(store: ObjectStore): Promise<number | undefined> {

@@ -12,8 +12,10 @@ export interface StoredEntry {
   readonly timeMs: number;
 }
 
-interface Cell extends StoredEntry {
+interface Cell {
   readonly hash: number;
+  /** Undefined: only hashes are kept. */
+  readonly entry: StoredEntry | undefined;
 }
 
 /**
@@ -53,8 +55,7 @@ export class StoredState {
           continue;
         }
         this.#fingerprint.add(hash);
-        const kept = this.#keepsValues ? { key, value } : { key: undefined, value: undefined };
-        cells.set(id, { pane, ...kept, timeMs, hash });
+        cells.set(id, { hash, entry: this.#keepsValues ? { pane, key, value, timeMs } : undefined });
       }
       if (cells.size > 0) this.#panes.set(pane, cells);
       else this.#panes.delete(pane);
@@ -75,13 +76,15 @@ export class StoredState {
     return [...this.#panes.keys()].sort((a, b) => a - b);
   }
 
-  /** By pane, then in the order of arrival. */
+  /** By pane, then in the order of arrival; none where only hashes are kept. */
   *entries(): Generator<StoredEntry> {
-    for (const pane of this.panes) yield* this.#panes.get(pane)!.values();
+    for (const pane of this.panes) {
+      for (const { entry } of this.#panes.get(pane)!.values()) if (entry !== undefined) yield entry;
+    }
   }
 
   get(pane: number, key: unknown): StoredEntry | undefined {
-    return this.#panes.get(pane)?.get(keyIdentity(key));
+    return this.#panes.get(pane)?.get(keyIdentity(key))?.entry;
   }
 
   #drop(pane: number): void {

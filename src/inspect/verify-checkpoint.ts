@@ -10,7 +10,7 @@ import {
 } from './checkpoint-target.ts';
 import { type Finding, Findings } from './findings.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
-import { floorOrUndefined } from './retained-log.ts';
+import { attemptsMax, cleanedFaster, floorOrUndefined } from './retained-log.ts';
 import { listObjects, type StoredObject, tailSlotOf } from './stored-objects.ts';
 import { LogWalk } from './verify-log.ts';
 
@@ -44,24 +44,23 @@ export interface VerifyReport {
   };
 }
 
-const attemptsMax = 4;
-
 /**
  * Walks a whole checkpoint: format, every record's frame and place in the chain, every manifest, every byte they refer
  * to, the state after every batch, and what is left over. Names all it finds, and changes nothing.
  *
  * Needs memory for the hashes of all keys, not for their values. May run while a driver does.
- * @throws CHECKPOINT_MISSING, and what the store throws; damage is not thrown but reported.
+ * @throws CHECKPOINT_MISSING, FENCED, and what the store throws; damage is not thrown but reported.
  */
 export function verifyCheckpoint(target: CheckpointTarget, options: VerifyOptions = {}): Promise<VerifyReport> {
   return withCheckpoint(target, options, async (store) => {
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
       const report = await walk(store, options.onProgress ?? (() => {}));
-      if (report.findings.length === 0 || attempt === attemptsMax) return report;
+      if (report.findings.length === 0) return report;
       // A running driver may have cleaned up during the walk: then what is missing is missing by right.
       const floor = await floorOrUndefined(store);
       if (floor === undefined || floor <= report.floor) return report;
     }
+    throw cleanedFaster(store);
   });
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Display, formatBatch, formatRecovery } from '../../../scripts/demo/display.ts';
 import { demoHelp, parseDemoOptions, parseDuration } from '../../../scripts/demo/options.ts';
 import { interrupts } from '../../../scripts/demo/run.ts';
-import { formatTable } from '../../../scripts/table.ts';
+import { formatTable } from '../../../src/cli/table.ts';
 
 describe('demo options', () => {
   test('have the defaults the help names', () => {

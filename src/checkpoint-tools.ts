@@ -1,0 +1,40 @@
+export type { CheckpointTarget, CheckpointToolOptions, WalkProgress } from './inspect/checkpoint-target.ts';
+export { type ExportOptions, type ExportReport, exportCheckpoint } from './inspect/export-checkpoint.ts';
+export {
+  type CheckpointStoreOptions,
+  exportPositions,
+  type HubCheckpoint,
+  type StreamPositions,
+  writeBlobCheckpoints,
+} from './inspect/export-positions.ts';
+export {
+  type CheckpointReport,
+  type InspectOptions,
+  inspectCheckpoint,
+  type ManifestRow,
+  type OperatorRow,
+  type RecordRow,
+  type SourceRow,
+} from './inspect/inspect-checkpoint.ts';
+export { type CleaningOptions, type CleaningPlan, planCleaning } from './inspect/plan-cleaning.ts';
+export {
+  diffState,
+  getState,
+  listOperators,
+  listState,
+  type StateDiff,
+  type StateDifference,
+  type StateEntries,
+  type StateOperators,
+  type StateOptions,
+  type StoredEntry,
+} from './inspect/state-queries.ts';
+export {
+  type Finding,
+  type Orphan,
+  type VerifyOptions,
+  type VerifyReport,
+  verifyCheckpoint,
+} from './inspect/verify-checkpoint.ts';
+export type { ObjectStore } from './storage/object-store.ts';
+export type { StoreOptions } from './storage/open-store.ts';
