@@ -29,10 +29,22 @@ export type {
   StreamingListener,
   SubmittedBatchInfo,
 } from './observe/streaming-listener.ts';
+export {
+  Accumulator,
+  type AccumulatorSpec,
+  CollectionAccumulator,
+  DoubleAccumulator,
+  LongAccumulator,
+} from './rdd/accumulator.ts';
+export { Broadcast } from './rdd/broadcast.ts';
 export type { Aggregator } from './rdd/combine.ts';
+export type { CommandOptions } from './rdd/command.ts';
+export type { SaveOptions } from './rdd/part-files.ts';
 export type { Partitioner } from './rdd/partitioner.ts';
 export { HashPartitioner } from './rdd/partitioner.ts';
 export { type Partitioning, RDD } from './rdd/rdd.ts';
+export type { RddContext } from './rdd/rdd-context.ts';
+export { TaskContext } from './rdd/task.ts';
 export { type BlobOutputBatch, readBlobOutput, readBlobOutputBatches } from './sinks/blob-output.ts';
 export { type BlobSinkOptions, blobSink } from './sinks/blob-sink.ts';
 export type { Sink, SinkBatch, SinkGuarantee, SinkOpening } from './sinks/sink.ts';

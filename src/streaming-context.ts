@@ -12,6 +12,7 @@ import { type ContextSettings, contextSettings, type StreamingContextOptions } f
 import { type StreamingContextStatus, StreamLife } from './execution/stream-life.ts';
 import type { StreamingListener } from './observe/streaming-listener.ts';
 import type { RDD } from './rdd/rdd.ts';
+import type { RddContext } from './rdd/rdd-context.ts';
 import { prefixFilesSink } from './sinks/prefix-files.ts';
 import type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
 import type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';
@@ -268,6 +269,11 @@ export class StreamingContext {
 
   removeStreamingListener(listener: StreamingListener): void {
     this.#life.listeners.remove(listener);
+  }
+
+  /** Where RDDs, broadcast values and accumulators are made. Source: Spark's `sparkContext`. */
+  get rdds(): RddContext {
+    return this.#life.rdds;
   }
 
   get status(): StreamingContextStatus {

@@ -1,5 +1,6 @@
 import type { Time } from '../base/time.ts';
 import type { RDD } from '../rdd/rdd.ts';
+import { rowText } from '../rdd/row-text.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { StreamNode } from './stream-node.ts';
 
@@ -49,18 +50,7 @@ export type Output = ForeachOutput | PrintOutput | SinkOutput;
 /** Spark's layout of `print()`. `rows` holds one more than `rowsMax` when there are more. */
 export function formatPrint(rows: readonly unknown[], rowsMax: number, time: Time): string {
   const line = '-------------------------------------------';
-  const shown = rows.slice(0, rowsMax).map(formatRow);
+  const shown = rows.slice(0, rowsMax).map(rowText);
   const more = rows.length > rowsMax ? ['...'] : [];
   return [line, `Time: ${time}`, line, ...shown, ...more, ''].join('\n');
-}
-
-function formatRow(row: unknown): string {
-  if (typeof row === 'string') return row;
-  if (Array.isArray(row)) return `(${row.map(formatRow).join(',')})`;
-  if (typeof row === 'object' && row !== null) return JSON.stringify(row, replaceBigint);
-  return String(row);
-}
-
-function replaceBigint(_name: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? `${value}n` : value;
 }

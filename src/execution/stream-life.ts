@@ -36,6 +36,7 @@ export interface StreamProgram {
  */
 export class StreamLife implements Stoppable {
   readonly listeners: ListenerBus;
+  readonly rdds: RddContext;
   readonly #settings: ContextSettings;
   readonly #program: StreamProgram;
   readonly #ended = Promise.withResolvers<void>();
@@ -59,6 +60,10 @@ export class StreamLife implements Stoppable {
       warn: settings.ports.warn,
       clock: new SystemClock(),
     });
+    const { random, taskAttemptsMax } = settings;
+    const { defaultParallelism } = program.graph;
+    const runner = new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax });
+    this.rdds = new RddContext({ runner, defaultParallelism, random });
     this.#ended.promise.catch(() => {}); // Reported by awaitTermination, which need not be waiting yet.
   }
 
@@ -120,7 +125,7 @@ export class StreamLife implements Stoppable {
         ports,
         random,
         backpressure,
-        rdds: this.#rddContext(graph),
+        rdds: this.rdds,
         listeners: this.listeners,
         checkpoint: opened && { ...opened, options },
         fail: (error) => this.#fail(error),
@@ -138,14 +143,6 @@ export class StreamLife implements Stoppable {
       () => this.#end(undefined),
       (error) => this.#end(toError(error)),
     );
-  }
-
-  #rddContext(graph: DStreamGraph): RddContext {
-    const runner = new InProcessRunner({
-      signal: this.#cancel.signal,
-      taskAttemptsMax: this.#settings.taskAttemptsMax,
-    });
-    return new RddContext({ runner, defaultParallelism: graph.defaultParallelism });
   }
 
   /** Tasks end with CANCELLED, also those that wait for a source. Nothing is read any more after it. */

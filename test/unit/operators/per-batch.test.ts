@@ -278,6 +278,22 @@ describe('a batch without a data set', () => {
   });
 });
 
+test('broadcast values and accumulators are made before the start and used in its functions', async () => {
+  let sum = 0;
+  const stream = await simpleStream([[1, 2], [3]], (rows, ssc) => {
+    const factors = ssc.rdds.broadcast({ weight: 10 });
+    const counter = ssc.rdds.longAccumulator('weighed');
+    rows
+      .map((x) => x * factors.value.weight)
+      .foreachRDD(async (rdd) => {
+        await rdd.foreach((x) => counter.add(x));
+        sum = counter.value;
+      });
+  });
+  await runFor(stream, 2);
+  expect(sum).toBe(60);
+});
+
 describe('persist, remember and slice', () => {
   test('a persisted or checkpointed stream computes its rows once for several outputs, an ordinary one for each', async () => {
     const calls = { persisted: 0, checkpointed: 0, plain: 0 };
