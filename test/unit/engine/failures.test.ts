@@ -177,7 +177,7 @@ describe('an output', () => {
     await driven.runTo(2000);
     await driven.stop();
     const line = '-------------------------------------------';
-    const all = ['text', '(key,1,(nested,null))', '{"n":"5n","list":[1]}', '7', 'null', 'undefined'];
+    const all = ['text', '(key,1,(nested,null))', '{"n":"5","list":[1]}', '7', 'null', 'undefined'];
     const empty = [line, 'Time: 2000 ms', line, ''].join('\n');
     expect(stream.printed).toEqual([
       [line, 'Time: 1000 ms', line, ...all, ''].join('\n'),
