@@ -92,8 +92,11 @@ async function copy(
   let done = 0;
   let bytes = 0;
   const written: string[] = [];
+  const underWay = new Set<Promise<number>>();
   const copyOne = async (name: string): Promise<void> => {
-    bytes += await copyObject(from, to, name, random, written);
+    const copying = copyObject(from, to, name, random, written);
+    underWay.add(copying);
+    bytes += await copying.finally(() => underWay.delete(copying));
     done += 1;
     onProgress({ done, total: names.length });
   };
@@ -105,6 +108,8 @@ async function copy(
     }
     await copyOne(formatName);
   } catch (error) {
+    // The other copies go on after the first failure, and must not write after the delete.
+    await Promise.allSettled(underWay);
     // Only names that were free before: whatever another writer put there stays.
     await to.delete(written).catch(() => {});
     throw error;

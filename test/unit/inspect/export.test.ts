@@ -79,6 +79,44 @@ test('a stream is copied whole while its driver goes on and cleans up', async ()
   expect((await verifyCheckpoint(target)).findings).toEqual([]);
 });
 
+test('what inputs keep is copied with the stream; that of an input the program has no more is listed by verify', async () => {
+  const run = new Run();
+  await run.to(5_000, recordsOnly);
+  for (const name of ['source/pairs/log/1', 'source/gone/log/1', 'other/tool']) {
+    await run.store.putIfAbsent(name, Buffer.from(name), 'a'.repeat(32));
+  }
+  const target = newTarget();
+  await exportCheckpoint(run.store, target);
+  const copied = await objectsOf(target);
+  expect(Buffer.from(copied.get('source/pairs/log/1')!).toString()).toBe('source/pairs/log/1');
+  expect(copied.has('source/gone/log/1')).toBe(true);
+  expect(copied.has('other/tool')).toBe(false);
+  const { findings, orphans } = await verifyCheckpoint(target);
+  expect(findings).toEqual([]);
+  expect(orphans.map(({ name }) => name)).toEqual(['source/gone/log/1']);
+});
+
+test('an input that removes its own while it is copied makes the export fail, and the copy goes', async () => {
+  const run = new Run();
+  await run.to(5_000, recordsOnly);
+  const name = 'source/pairs/log/1';
+  await run.store.putIfAbsent(name, Buffer.from('block'), 'a'.repeat(32));
+  /** Lists what is gone when it is read. */
+  class MovingStore extends MemoryStore {
+    override get(object: string, range?: ByteRange): Promise<GetOutcome> {
+      return object === name ? super.get(object) : run.store.get(object, range);
+    }
+    override list(prefix: string, after?: string): ReturnType<MemoryStore['list']> {
+      return run.store.list(prefix, after);
+    }
+  }
+  const target = newTarget();
+  const error = await errorOf(exportCheckpoint(new MovingStore({ name: 'moving', clock: run.clock }), target));
+  expect(error.code).toBe('FENCED');
+  expect(error.message).toContain(name);
+  expect((await objectsOf(target)).size).toBe(0);
+});
+
 test('a target that holds anything is refused, and stays as it is', async () => {
   const run = new Run();
   await run.to(5_000, recordsOnly);

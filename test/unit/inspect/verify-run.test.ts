@@ -8,6 +8,7 @@ import { logName } from '../../../src/checkpoint/object-names.ts';
 import { decodeRecord, encodeRecord } from '../../../src/checkpoint/record-codec.ts';
 import { verifyCheckpoint } from '../../../src/inspect/verify-checkpoint.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
+import type { ByteRange, GetOutcome } from '../../../src/storage/object-store.ts';
 import { StreamingContext } from '../../../src/streaming-context.ts';
 import { FaultyStore } from '../../../src/testing/faulty-store.ts';
 import { DrivenStream } from '../../support/driven-stream.ts';
@@ -30,6 +31,35 @@ test('a stream is whole after every batch of a driver that runs', async () => {
   await driven.stop();
   expect((await verifyCheckpoint(run.store)).floor).toBeGreaterThan(0);
 });
+
+test.each([false, true])(
+  'a walk that a cleaning driver overtakes begins again; damage before it: %s',
+  async (isDamaged) => {
+    const run = new Run();
+    const driven = await run.start(everything);
+    await driven.runTo(30_000);
+    let walks = 0;
+    /** Every walk, after its listing, is overtaken by 15 batches; for three walks. */
+    class BusyStore extends MemoryStore {
+      override async get(name: string, range?: ByteRange): Promise<GetOutcome> {
+        if (name === 'format') walks += 1;
+        if (name.startsWith('man/') && driven.lastBatchTimeMs < 30_000 + 15_000 * Math.min(walks, 3)) {
+          await driven.runTo(driven.lastBatchTimeMs + 15_000);
+        }
+        const outcome = await run.store.get(name, range);
+        const isHurt = isDamaged && name === 'format' && outcome.status === 'found';
+        return isHurt ? { ...outcome, bytes: outcome.bytes.subarray(1) } : outcome;
+      }
+      override list(prefix: string, after?: string): ReturnType<MemoryStore['list']> {
+        return run.store.list(prefix, after);
+      }
+    }
+    const { findings } = await verifyCheckpoint(new BusyStore({ name: 'overtaken', clock: run.clock }));
+    await driven.stop();
+    expect(walks).toBeGreaterThan(1);
+    expect(findings.map(({ object }) => object)).toEqual(isDamaged ? ['format'] : []);
+  },
+);
 
 test('a long run with drivers that die anywhere stays whole, and what they left is listed', async () => {
   const clock = new ManualClock(0);
