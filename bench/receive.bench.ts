@@ -7,8 +7,8 @@ import { readLocalSettings } from '../scripts/local-settings.ts';
 import type { Bench, BenchTable } from './bench.ts';
 import { median } from './median.ts';
 
-const events = 240_000;
-const warm = 40_000;
+const events = 320_000;
+const warm = 120_000;
 const repeats = 5;
 const partitions = 4;
 const bufferEventsMax = 10_000;

@@ -12,7 +12,8 @@ import {
 import { EventScanner } from './event-scanner.ts';
 
 const eventsMax = 512;
-const blockBytes = 128 * 1024;
+const eventsMin = 16;
+const bytesMax = 128 * 1024;
 
 const scanner = new EventScanner();
 
@@ -30,19 +31,28 @@ export class PackedEvents {
   readonly #partitionId: string;
   readonly #format: BodyFormat;
   readonly #bytes: Buffer;
-  readonly #ends = new Uint32Array(eventsMax);
-  readonly #times = new Float64Array(eventsMax);
-  readonly #offsets = new Float64Array(eventsMax);
-  readonly #forms = new Uint8Array(eventsMax);
+  readonly #ends: Uint32Array;
+  readonly #times: Float64Array;
+  readonly #offsets: Float64Array;
+  readonly #forms: Uint8Array;
   #count = 0;
   #used = 0;
 
-  /** For event `i` of `arrived` and those after it. */
+  /** For event `i` of `arrived` and those after it, with room for a few times as many: on a quiet link it stays small. */
   constructor(arrived: ArrivedEvents, i: number) {
+    const { starts, ends, count } = arrived;
     this.from = arrived.sequenceNumbers[i]!;
     this.#partitionId = arrived.partitionId;
     this.#format = arrived.body;
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(blockBytes, arrived.ends[i]! - arrived.starts[i]!));
+    const firstBytes = ends[i]! - starts[i]!;
+    const arrivedBytes = ends[count - 1]! - starts[i]!;
+    const bytes = Math.max(firstBytes, Math.min(bytesMax, Math.max(3 * arrivedBytes, eventsMin * firstBytes)));
+    const events = Math.min(eventsMax, Math.max(4 * (count - i), eventsMin));
+    this.#bytes = Buffer.allocUnsafeSlow(bytes);
+    this.#ends = new Uint32Array(events);
+    this.#times = new Float64Array(events);
+    this.#offsets = new Float64Array(events);
+    this.#forms = new Uint8Array(events);
   }
 
   get to(): number {
@@ -55,7 +65,7 @@ export class PackedEvents {
     const end = arrived.ends[i]!;
     const used = this.#used + end - start;
     const n = this.#count;
-    if (n === eventsMax || used > this.#bytes.length) return false;
+    if (n === this.#ends.length || used > this.#bytes.length) return false;
     arrived.source.copy(this.#bytes, this.#used, start, end);
     this.#used = used;
     this.#ends[n] = used;

@@ -2,15 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { EventHubEvent } from '../../../src/sources/event-hubs/event-hub-event.ts';
 import { PartitionBuffer } from '../../../src/sources/event-hubs/partition-buffer.ts';
-import { eventOf } from './support.ts';
+import { arrivedOf, eventOf } from './support.ts';
 
 function filled(from: number, to: number): PartitionBuffer {
   const buffer = new PartitionBuffer(from);
   for (let n = from; n < to; n++) buffer.append(eventOf(n), 10);
   return buffer;
 }
-
-const numbers = (events: readonly EventHubEvent[]): number[] => events.map((event) => event.sequenceNumber);
 
 describe('a partition buffer', () => {
   it('refuses an event out of order', () => {
@@ -36,9 +34,30 @@ describe('a partition buffer', () => {
     expect([buffer.start, buffer.end]).toEqual([5, 9]);
   });
 
+  it('holds events of any size and number that came as bytes', () => {
+    const buffer = new PartitionBuffer(0);
+    const arrived = arrivedOf([0]);
+    const large = Buffer.alloc(300_000, '7');
+    const sizes = [10, 300_000, 20, 100_000, 100_000, ...Array.from({ length: 1_200 }, () => 1)];
+    for (const [n, size] of sizes.entries()) {
+      arrived.begin(large);
+      arrived.sequenceNumbers[0] = n;
+      arrived.starts[0] = 0;
+      arrived.ends[0] = size;
+      arrived.count = 1;
+      buffer.appendArrived(arrived, 0);
+    }
+    buffer.dropBelow(3);
+    const sizesHeld = buffer.slice(3, 5).map(({ body }) => (body === Infinity ? 'large' : body));
+    expect(sizesHeld).toEqual(['large', 'large']);
+    expect(buffer.slice(5, 1_205).every(({ body }) => body === 7)).toBe(true);
+    expect([buffer.size, buffer.runFrom(0)]).toEqual([1_202, { from: 3, to: 1_205 }]);
+  });
+
   it('holds the same events as a plain list of numbers, whatever happens to it', () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant('append' as const), count: fc.integer({ min: 1, max: 6 }) }),
+      fc.record({ kind: fc.constant('arrive' as const), count: fc.integer({ min: 1, max: 6 }) }),
       fc.record({ kind: fc.constant('skip' as const), count: fc.nat(4) }),
       fc.record({ kind: fc.constant('drop' as const), count: fc.nat(12) }),
       fc.record({ kind: fc.constant('reset' as const), count: fc.nat(30) }),
@@ -48,14 +67,24 @@ describe('a partition buffer', () => {
         const buffer = new PartitionBuffer(10);
         let end = 10;
         let model: number[] = [];
+        const bytesOf = new Map<number, number>();
         for (const { kind, count } of steps) {
           switch (kind) {
             case 'append':
               for (let i = 0; i < count; i++) {
                 buffer.append(eventOf(end), end);
+                bytesOf.set(end, end);
                 model.push(end++);
               }
               break;
+            case 'arrive': {
+              const arrived = arrivedOf(Array.from({ length: count }, (_, i) => end + i));
+              for (let i = 0; i < count; i++) {
+                bytesOf.set(end, buffer.appendArrived(arrived, i));
+                model.push(end++);
+              }
+              break;
+            }
             case 'skip':
               buffer.skipTo((end += count));
               break;
@@ -71,13 +100,13 @@ describe('a partition buffer', () => {
               model = [];
               break;
           }
-          const held: number[] = [];
+          const held: EventHubEvent[] = [];
           for (let next = 0, run = buffer.runFrom(next); run; next = run.to, run = buffer.runFrom(next)) {
-            held.push(...numbers(buffer.slice(run.from, run.to)));
+            held.push(...buffer.slice(run.from, run.to));
           }
-          expect(held).toEqual(model);
+          expect(held).toEqual(model.map((n) => eventOf(n)));
           expect(buffer.size).toBe(model.length);
-          expect(buffer.bytes).toBe(model.reduce((sum, n) => sum + n, 0));
+          expect(buffer.bytes).toBe(model.reduce((sum, n) => sum + bytesOf.get(n)!, 0));
           expect(buffer.end).toBe(end);
           expect(buffer.start).toBeLessThanOrEqual(model[0] ?? end);
         }

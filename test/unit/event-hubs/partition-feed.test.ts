@@ -15,7 +15,7 @@ import {
 } from '../../../src/sources/event-hubs/hub-connection.ts';
 import { HubSession } from '../../../src/sources/event-hubs/hub-session.ts';
 import { PartitionFeed } from '../../../src/sources/event-hubs/partition-feed.ts';
-import { eventOf } from './support.ts';
+import { arrivedOf, eventOf } from './support.ts';
 
 const place = { host: 'ns', hub: 'h', consumerGroup: 'g', partitionId: '0' };
 const connectionString = 'Endpoint=sb://ns/;SharedAccessKeyName=a;SharedAccessKey=b;EntityPath=h';
@@ -39,6 +39,11 @@ class PlayedConnection implements HubConnection {
     return { addCredit: () => {}, close: async () => {} };
   };
   close = async () => {};
+
+  /** The same, as one read of the socket. */
+  sendTogether(...sequenceNumbers: number[]): void {
+    this.requests.at(-1)!.onArrived!(arrivedOf(sequenceNumbers));
+  }
 
   /** Sequence numbers the links asked to begin after. */
   get places(): unknown[] {
@@ -108,6 +113,45 @@ describe('a partition', () => {
     const numbers: number[] = [];
     await feed.read(feed.take(4), (chunk) => numbers.push(...chunk.map((event) => event.sequenceNumber)));
     expect(numbers).toEqual([5, 6, 7, 8]);
+  });
+
+  it('takes what comes together as it takes one after the other', async () => {
+    const feed = await start();
+    connection.sendTogether(5, 6, 7, 6);
+    connection.send(8);
+    connection.sendTogether(5, 7, 8, 9, 10);
+    expect(feed.statistics).toMatchObject({ received: 6, duplicates: 4, buffered: 6 });
+    const credit = feed.statistics.credit;
+    connection.sendTogether(11, 12);
+    expect(feed.statistics.credit).toBe(credit - 2);
+    const rows: unknown[] = [];
+    await feed.read(feed.take(8), (chunk) => rows.push(...chunk));
+    expect(rows).toEqual([5, 6, 7, 8, 9, 10, 11, 12].map((n) => eventOf(n)));
+  });
+
+  it('keeps what comes before a gap, and nothing after it', async () => {
+    const feed = await start();
+    connection.sendTogether(5, 6, 9, 10);
+    connection.sendTogether(7, 8);
+    await attachedAgain(2);
+    expect(feed.statistics).toMatchObject({ buffered: 2, lost: 0 });
+    connection.sendTogether(9, 10);
+    const error = await failed();
+    expect([error.code, error.context.lost]).toEqual(['DATA_LOSS', [{ partitionId: '0', from: 7, to: 9 }]]);
+  });
+
+  it('lets go at once of what was committed before it came', async () => {
+    const feed = await start();
+    feed.free(8);
+    connection.sendTogether(5, 6, 7, 8, 9);
+    expect(feed.statistics).toMatchObject({ received: 5, buffered: 2 });
+    expect(feed.take(2)).toEqual({ partitionId: '0', from: 8, to: 10 });
+  });
+
+  it('learns from what comes together how far the partition reaches', async () => {
+    const feed = await start();
+    connection.requests[0]!.onArrived!(arrivedOf([5, 6], '0', 300));
+    expect(feed.backlog).toBe(296);
   });
 
   it('asks again when a number is missing, and goes on when it was only the link', async () => {
