@@ -138,9 +138,9 @@ export function decodeData(
           // Not JSON: the bytes are the body.
         }
       }
-      return Buffer.from(bytes.subarray(start, end));
+      return copyOf(bytes, start, end);
     case 'bytes':
-      return Buffer.from(bytes.subarray(start, end));
+      return copyOf(bytes, start, end);
     case 'text':
       return bytes.toString('utf8', start, end);
   }
@@ -159,6 +159,13 @@ function isData(body: unknown): boolean {
 
 function isSection(body: unknown): body is { readonly typecode: number; readonly content: unknown } {
   return typeof body === 'object' && body !== null && 'typecode' in body && 'content' in body;
+}
+
+/** Without the view in between that `Buffer.from` would need. */
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafe(end - start);
+  bytes.copy(copy, 0, start, end);
+  return copy;
 }
 
 function copyMap(map: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
