@@ -1,3 +1,5 @@
+import type { ReceiverInfo } from '../base/receiver-info.ts';
+
 /**
  * What one input gave to a batch. Source: Spark's `StreamInputInfo`.
  */
@@ -83,19 +85,6 @@ export interface RecoveryInfo {
   readonly batchesToCatchUp: number;
   /** From the call of start() to the first batch being possible. */
   readonly tookMs: number;
-}
-
-/** A receiver of an input stream. Source: Spark's `ReceiverInfo`, without the place: receivers run in the driver. */
-export interface ReceiverInfo {
-  readonly streamId: number;
-  /** Such as `SocketReceiver-0`. */
-  readonly name: string;
-  readonly active: boolean;
-  readonly lastErrorMessage: string;
-  /** Text of the error itself. */
-  readonly lastError: string;
-  /** -1: never. */
-  readonly lastErrorTimeMs: number;
 }
 
 /**

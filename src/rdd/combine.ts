@@ -25,19 +25,13 @@ export function combineInPlace<K, V, C>(
   partitioner: Partitioner,
   aggregator: Aggregator<V, C>,
 ): RDD<[K, C]> {
-  const stage = aggregator.stage ?? combineStage;
   return rdd.context.rdd<[K, C]>({
     name,
     numPartitions: partitioner.numPartitions,
     partitioner,
     dependencies: [rdd],
     pipe: (partition, task, push) => {
-      const { push: add, cells } = stage<K, V, C>(
-        keyIdentity,
-        aggregator.create,
-        aggregator.mergeValue,
-        aggregator.own,
-      );
+      const { push: add, cells } = cellsOf<K, V, C>(aggregator);
       return andThen(rdd.pipe(partition, task, add), () => emit(cells.values(), push));
     },
   });
@@ -51,19 +45,13 @@ export function combineAfterShuffle<K, V, C>(
   partitioner: Partitioner,
   aggregator: Aggregator<V, C>,
 ): RDD<[K, C]> {
-  const stage = aggregator.stage ?? combineStage;
   return rdd.context.rdd<[K, C]>({
     name,
     numPartitions: partitioner.numPartitions,
     partitioner,
     dependencies: [shuffle],
     pipe: (partition, _, push) => {
-      const { push: add, cells } = stage<K, V, C>(
-        keyIdentity,
-        aggregator.create,
-        aggregator.mergeValue,
-        aggregator.own,
-      );
+      const { push: add, cells } = cellsOf<K, V, C>(aggregator);
       for (const block of shuffle.blocks(partition)) for (let i = 0; i < block.length; i++) add(block[i]!);
       emit(cells.values(), push);
     },
@@ -82,10 +70,9 @@ export function combineBeforeShuffle<K, V, C>(
   partitioner: Partitioner,
   aggregator: Aggregator<V, C>,
 ): RDD<[K, C]> {
-  const stage = aggregator.stage ?? combineStage;
   const numPartitions = partitioner.numPartitions;
   const shuffle = new ShuffleDependency<readonly [K, V], Cell<K, C>[]>(rdd, name, () => {
-    const { push, cells } = stage<K, V, C>(keyIdentity, aggregator.create, aggregator.mergeValue, aggregator.own);
+    const { push, cells } = cellsOf<K, V, C>(aggregator);
     return {
       push,
       finish: () => {
@@ -116,6 +103,12 @@ export function combineBeforeShuffle<K, V, C>(
       emit(merged[partition], push);
     },
   });
+}
+
+/** Empty cells, one per key, and the push that fills them. */
+function cellsOf<K, V, C>(aggregator: Aggregator<V, C>): ReturnType<typeof combineStage<K, V, C>> {
+  const { create, mergeValue, own, stage = combineStage } = aggregator;
+  return stage<K, V, C>(keyIdentity, create, mergeValue, own);
 }
 
 function mergeCells<K, V, C>(blocks: readonly Cell<K, C>[][], aggregator: Aggregator<V, C>): readonly Cell<K, C>[] {

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
+import type { ReceiverInfo } from '../base/receiver-info.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 /**
@@ -86,19 +87,6 @@ export interface SourceStart {
 }
 
 export type ReceiverEvent = 'started' | 'error' | 'stopped';
-
-/** Source: Spark's `ReceiverInfo`, without the place: receivers run in the driver. */
-export interface ReceiverInfo {
-  readonly streamId: number;
-  /** Such as `SocketReceiver-0`. */
-  readonly name: string;
-  readonly active: boolean;
-  readonly lastErrorMessage: string;
-  /** Text of the error itself. */
-  readonly lastError: string;
-  /** -1: never. */
-  readonly lastErrorTimeMs: number;
-}
 
 export interface SourcePlan {
   /** One range per source partition, ascending; becomes one RDD partition each. */

@@ -1,4 +1,5 @@
 import { TidemarkError } from '../../base/errors.ts';
+import { requireKnownOptions } from '../../base/options.ts';
 import { type HubAddress, parseConnectionString } from './connection-string.ts';
 import type { BodyFormat } from './event-hub-event.ts';
 
@@ -128,9 +129,9 @@ export function parseEventHubOptions(
   options: EventHubOptions,
   env: Readonly<Record<string, string | undefined>>,
 ): EventHubSettings {
-  refuseUnknown('eventHubStream', options, optionNames);
+  requireKnownOptions('eventHubStream', options, optionNames);
   const retry = options.retry ?? {};
-  refuseUnknown('eventHubStream retry', retry, retryNames);
+  requireKnownOptions('eventHubStream retry', retry, retryNames);
   const { address, credential } = parseAddress(options, env);
   const start = options.startingPosition ?? 'latest';
   const byPartition = isByPartition(start);
@@ -222,14 +223,6 @@ function checkPosition(position: StartingPosition, option: string): void {
   throw invalid(
     `${option} is ${JSON.stringify(position)}; accepted are 'earliest', 'latest', { sequenceNumber, isInclusive? }, { enqueuedTime: Date or ms }, or an object of these by partition id.`,
   );
-}
-
-function refuseUnknown(what: string, given: object, accepted: readonly string[]): void {
-  for (const option of Object.keys(given)) {
-    if (!accepted.includes(option)) {
-      throw invalid(`${what} has no option '${option}'. Accepted: ${accepted.join(', ')}.`);
-    }
-  }
 }
 
 function count(value: number | undefined, option: string, fallback: number): number {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { TidemarkError, toError } from '../../base/errors.ts';
-import type { ReceiverEvent, ReceiverInfo } from '../source.ts';
+import type { ReceiverInfo } from '../../base/receiver-info.ts';
+import type { ReceiverEvent } from '../source.ts';
 import { decodeBlock, encodeBlock } from './block-bytes.ts';
 import { BlockGenerator, taken } from './block-generator.ts';
 import type { Block, BlockKeeper } from './block-keeper.ts';

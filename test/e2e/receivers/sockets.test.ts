@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { SystemClock } from '../../../src/base/clock.ts';
+import type { ReceiverInfo } from '../../../src/base/receiver-info.ts';
 import { Milliseconds } from '../../../src/base/time.ts';
 import { encodeValue } from '../../../src/base/value-codec.ts';
 import type { ReceiverSource } from '../../../src/sources/receiver/receiver-source.ts';
 import { rawSocketSource, socketSource, socketTextSource } from '../../../src/sources/sockets/socket-source.ts';
-import type { ReceiverInfo } from '../../../src/sources/source.ts';
 import { rowsOf, startWith } from '../../unit/receivers/support.ts';
 
 let server: Server;

@@ -1,10 +1,11 @@
 import { ManualClock } from '../../../src/base/clock.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
+import type { ReceiverInfo } from '../../../src/base/receiver-info.ts';
 import type { Receiver } from '../../../src/sources/receiver/receiver.ts';
 import { Receiver as ReceiverBase } from '../../../src/sources/receiver/receiver.ts';
 import type { ReceiverOptions } from '../../../src/sources/receiver/receiver-options.ts';
 import { type ReceiverSource, receiverSource } from '../../../src/sources/receiver/receiver-source.ts';
-import type { ReceiverInfo, Source, SourcePlan, SourceStart } from '../../../src/sources/source.ts';
+import type { Source, SourcePlan, SourceStart } from '../../../src/sources/source.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
 
 /** A receiver that does nothing by itself: the test stores. */
