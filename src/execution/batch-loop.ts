@@ -1,4 +1,5 @@
 import { TidemarkError, toError } from '../base/errors.ts';
+import type { SourcePlan } from '../sources/source.ts';
 import { batchTimeAfter } from './batch-times.ts';
 import type { Driver } from './driver.ts';
 import { runMicroBatch } from './micro-batch.ts';
@@ -85,13 +86,13 @@ export class BatchLoop {
   async #finish(request: StopRequest): Promise<void> {
     const { signal } = this.#halt;
     await this.#drainSources(signal);
-    let waiting = this.#backlog();
+    let waiting = this.#unprocessed();
     do {
       const timeMs = this.#nextTimeMs();
       await this.#waitUntil(timeMs, signal);
       if (signal.aborted) break;
       const records = await this.#runBatch(timeMs);
-      waiting = Math.min(waiting - records, this.#backlog());
+      waiting = Math.min(waiting - records, this.#unprocessed());
     } while (waiting > 0 && !signal.aborted);
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#isOutOfTime && waiting > 0) throw outOfTime(request, '', waiting);
@@ -146,6 +147,12 @@ export class BatchLoop {
 
   #backlog(): number {
     return this.#driver.graph.sources.reduce((sum, { source }) => sum + source.backlog(), 0);
+  }
+
+  /** Rows of a recorded plan that waits to be run have left the backlog of their source. */
+  #unprocessed(): number {
+    const plans = Object.values(this.#driver.recordedPlan?.sources ?? {}) as SourcePlan[];
+    return plans.reduce((sum, { records }) => sum + records, this.#backlog());
   }
 }
 

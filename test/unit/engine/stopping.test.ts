@@ -55,6 +55,34 @@ describe('stopping', () => {
     expect(seen).toEqual([1, 2, 3, 4, 5]);
   });
 
+  test('a graceful stop before a recorded batch has run again also processes what has arrived since', async () => {
+    const stream = new TestStream();
+    const topic = new MemoryTopic<number>('numbers', 1);
+    for (let n = 1; n <= 5; n++) topic.send(500, 0, n);
+    const seen: number[] = [];
+    let fails = true;
+    const define = (ssc: StreamingContext): void =>
+      ssc.sourceStream(topic.source()).foreachRDD(async (rdd) => {
+        if (fails) throw new Error('after the plan is recorded');
+        seen.push(...(await rdd.collect()));
+      });
+    const first = await stream.start(define);
+    await expect(first.runTo(1000)).rejects.toThrow('after the plan is recorded');
+
+    fails = false;
+    topic.send(1500, 0, 6);
+    topic.send(1500, 0, 7);
+    stream.clock.advanceTo(1900);
+    const next = await stream.open(define);
+    next.context.addStreamingListener({ onStreamingStarted: () => next.context.stop({ graceful: true }) });
+    await next.context.start();
+    await settle();
+    expect(seen).toEqual([1, 2, 3, 4, 5]);
+    stream.clock.advanceTo(2000);
+    await next.context.awaitTermination();
+    expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  });
+
   test('a stop that is not graceful leaves what has arrived to the next start', async () => {
     const stream = new TestStream();
     const topic = new MemoryTopic<number>('numbers', 1);
