@@ -20,6 +20,12 @@ export interface Sink<T> {
   publish(handle: unknown): Promise<void>;
   /** Removes what older drivers staged and never committed. Called once per driver, after everything committed is published. */
   sweep?(): Promise<void>;
+  /**
+   * The stream went back to an earlier batch: what was written after it belongs to an abandoned line of the stream, and batches
+   * that follow have the new generation. Called at a start, after `open` and before anything is published; again at every start
+   * until a batch of the new generation is committed. Output of older generations may be removed, marked or left.
+   */
+  onRewind?(rewind: RewindInfo): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -29,6 +35,15 @@ export interface SinkOpening {
   readonly streamId: string;
   readonly uid: string;
   readonly epoch: number;
+}
+
+/** The point a stream was taken back to. */
+export interface RewindInfo {
+  /** The last batch that still counts. Ids go on rising: those after it are never used again. */
+  readonly batchId: number;
+  readonly batchTimeMs: number;
+  /** Of the batches from now on. */
+  readonly generation: number;
 }
 
 /** Identity of a batch at a sink. (stream, generation, batchId) never names two different contents. */
