@@ -14,6 +14,8 @@ export interface LogTail {
   readonly hash: string;
   /** The store's clock when it acknowledged the record at `slot`. */
   readonly serverTimeMs: number;
+  /** A moment before that record arrived, by the same clock: its answer may have come much later than it did. */
+  readonly arrivedAfterMs: number;
 }
 
 /**
@@ -24,7 +26,8 @@ export interface LogTail {
  *       that a newer driver took over; then nothing is ever written again.
  *   W2. A slot is tried with one content only: identical bytes until the outcome is known.
  *   W3. After a silence a fresh slot may be one that others filled and cleaned away meanwhile. Records are deleted only
- *       when they are twice as old as the silence threshold, so after a longer silence the floor decides.
+ *       when they are twice as old as the silence threshold, so after a longer silence the floor decides. Others can
+ *       fill a slot as soon as the record before it has arrived, so the silence is counted from before that.
  */
 export class LogWriter {
   readonly epoch: number;
@@ -81,13 +84,15 @@ export class LogWriter {
       'through refusals',
     );
     if (put.status === 'lost') await this.#assertOccupiedByOurs(slot, frame);
-    if (Math.abs(put.serverTimeMs - this.#tail.serverTimeMs) > this.#settings.silenceThresholdMs) {
+    if (Math.abs(put.serverTimeMs - this.#tail.arrivedAfterMs) > this.#settings.silenceThresholdMs) {
       const { value: floor } = await readFloor(this.#store);
       if (floor >= slot) {
         throw this.#fenced(`records up to ${floor} were cleaned away while this driver was silent`, slot);
       }
     }
-    this.#tail = { slot, hash: frame.hash, serverTimeMs: put.serverTimeMs };
+    // W3: this record was sent after the one before it was acknowledged.
+    const arrivedAfterMs = this.#tail.serverTimeMs;
+    this.#tail = { slot, hash: frame.hash, serverTimeMs: put.serverTimeMs, arrivedAfterMs };
   }
 
   /** The slot is taken. By our own bytes: fine, an earlier attempt had arrived. */

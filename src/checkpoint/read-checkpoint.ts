@@ -42,7 +42,7 @@ export async function readStream(
   store: ObjectStore,
   way: 'by hint' | 'by listing',
 ): Promise<RecoveredStream | undefined> {
-  const [format, { value: hint, etag: hintEtag }, { value: floor }] = await Promise.all([
+  const [format, { value: hint, etag: hintEtag }, { value: floor, serverTimeMs }] = await Promise.all([
     readFormat(store),
     readHint(store),
     readFloor(store),
@@ -52,6 +52,7 @@ export async function readStream(
     const stream = await readByHint(store, format, usableHint, floor);
     if (stream !== undefined) {
       stream.hintEtag = hintEtag;
+      stream.readAtMs = serverTimeMs;
       return stream;
     }
   }
@@ -64,6 +65,7 @@ export async function readStream(
     throw missingRecord(stream.status.tailSlot + 1, `the hint has seen record ${usableHint.tailSlot}`);
   }
   stream.hintEtag = hintEtag;
+  stream.readAtMs = serverTimeMs;
   return stream;
 }
 

@@ -97,11 +97,12 @@ function etagOf(outcome: HeadOutcome): string | undefined {
 }
 
 /** Missing is 0: nothing was deleted yet. @throws CHECKPOINT_CORRUPT */
-export async function readFloor(store: ObjectStore): Promise<Register<number>> {
+export async function readFloor(store: ObjectStore): Promise<Register<number> & { readonly serverTimeMs: number }> {
   const outcome = await store.get(floorName);
-  if (outcome.status === 'missing') return { value: 0, etag: undefined };
+  const { serverTimeMs } = outcome;
+  if (outcome.status === 'missing') return { value: 0, etag: undefined, serverTimeMs };
   const { value } = decodeRoot(floorName, 'floor', outcome.bytes);
-  return { value: (value as { readonly floor: number }).floor, etag: outcome.etag };
+  return { value: (value as { readonly floor: number }).floor, etag: outcome.etag, serverTimeMs };
 }
 
 export function encodeFloor(floor: number, commitId: string): EncodedFrame {

@@ -55,6 +55,8 @@ export class RecoveredStream implements StreamCheckpoint {
   recordsRead = 0;
   /** Of the hint as it was read, for its replacement. */
   hintEtag: string | undefined;
+  /** The store's clock when this read began; not known: long ago. */
+  readAtMs = Number.NEGATIVE_INFINITY;
   readonly #store: ObjectStore;
   #status: StreamStatus;
   #tailHash: string;

@@ -58,7 +58,8 @@ export async function fenceStream(
     if (put.status === 'done') {
       // What was read may be old by now, and the slot one that was cleaned away: a fence always asks the floor.
       const { value: floor } = await readFloor(store);
-      if (floor < slot) return { stream, fence, tail: { slot, hash, serverTimeMs: put.serverTimeMs } };
+      const { serverTimeMs } = put;
+      if (floor < slot) return { stream, fence, tail: { slot, hash, serverTimeMs, arrivedAfterMs: stream.readAtMs } };
       stream = await readAgain(store);
     } else if ((await readForward(store, stream, slot)) === 'cleaned away' || stream.status.tailSlot < slot) {
       stream = await readAgain(store);
@@ -85,7 +86,11 @@ async function createStream(store: ObjectStore, settings: CheckpointSettings): P
   const commitId = settings.random.id();
   const { bytes, hash } = encodeFormat(streamId, commitId);
   const put = await putUntilKnown(store, settings, formatName, bytes, commitId, 'fail on refusal');
-  if (put.status === 'done') return new RecoveredStream(store, { streamId, hash });
+  if (put.status === 'done') {
+    const created = new RecoveredStream(store, { streamId, hash });
+    created.readAtMs = put.serverTimeMs;
+    return created;
+  }
   const other = await readFormat(store);
   if (other !== undefined) return new RecoveredStream(store, other);
   throw new TidemarkError('INTERNAL', `"${formatName}" at ${store.url} was there and is gone.`);

@@ -353,6 +353,31 @@ describe('a driver that sleeps past the retention', () => {
     expect(await names(store, 'log/')).not.toContain(logName(3));
   });
 
+  it('between the arrival of a record and its answer > learns from the floor at the next one', async () => {
+    const { clock, store, faulty } = setup();
+    const old = await takeOver(faulty, clock, 1, { ...policy, commitTimeoutMs: 1_000_000 });
+    let wake = (): void => {};
+    const until = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    faulty.inject(logPut, { kind: 'lose-answer' });
+    faulty.inject(logPut, { kind: 'delay', until });
+    const asleep = old.commitBatch(batch(1));
+    // Meanwhile another driver takes over and announces a floor, but has not raised it when the sleeper wakes up.
+    const young = await takeOver(store, clock, 2, policy);
+    for (let id = 2; id <= 20; id++) {
+      clock.advanceBy(1000);
+      await young.commitBatch(batch(id));
+      if (young.manifestDue() !== undefined) await young.writeManifest([]);
+    }
+    wake();
+    await asleep;
+    await young.retain();
+    expect(await names(store, 'log/')).not.toContain(logName(3));
+    await expect(old.commitBatch(batch(2))).rejects.toThrow(/cleaned away while this driver was silent/);
+    expect((await readCheckpoint(store))!.status.lastBatch?.batchId).toBe(20);
+  });
+
   it('between its read and its fence > takes over the stream as it is now', async () => {
     const { clock, store } = setup();
     await MiniDriver.start(store, clock, 1, policy);
