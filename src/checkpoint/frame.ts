@@ -25,6 +25,11 @@ export const frameKinds = {
   manifest: 6,
   hint: 7,
   floor: 8,
+  pin: 9,
+  unpin: 10,
+  rewind: 11,
+  seed: 12,
+  request: 13,
 } as const;
 export type FrameKind = keyof typeof frameKinds;
 

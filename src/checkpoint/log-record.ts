@@ -1,7 +1,27 @@
-import type { FenceContent, PlannedBatch, Receipt, StagedHandle, StreamStatus } from './records.ts';
+import type {
+  FenceContent,
+  ManifestReference,
+  PinContent,
+  PlannedBatch,
+  Receipt,
+  RewindContent,
+  SeedContent,
+  StagedHandle,
+  StreamStatus,
+} from './records.ts';
+
+export type { ManifestReference } from './records.ts';
 
 /** What the objects of a checkpoint hold, decoded. Bytes: record-codec and manifest-codec. */
-export type LogRecord = FenceRecord | BatchRecord | PlanRecord | DrainRecord;
+export type LogRecord =
+  | FenceRecord
+  | BatchRecord
+  | PlanRecord
+  | DrainRecord
+  | PinRecord
+  | UnpinRecord
+  | RewindRecord
+  | SeedRecord;
 
 /** Where a record stands in the log, and what it says for a reader that comes from the tail. */
 export interface RecordPlace {
@@ -22,13 +42,6 @@ export interface RecordLinks {
   readonly previousFence: number;
   /** Announced: slots up to here may be deleted. */
   readonly floor: number;
-}
-
-export interface ManifestReference {
-  readonly name: string;
-  readonly hash: string;
-  /** The last slot whose effects the manifest includes. */
-  readonly slot: number;
 }
 
 /** A driver took the stream over. Its slot is its epoch. */
@@ -58,6 +71,29 @@ export interface PlanRecord extends RecordPlace {
 export interface DrainRecord extends RecordPlace {
   readonly kind: 'drain';
   readonly receipts: readonly Receipt[];
+}
+
+/** A savepoint: all that the state right before this record needs is kept until it is unpinned. */
+export interface PinRecord extends RecordPlace {
+  readonly kind: 'pin';
+  readonly pin: PinContent;
+}
+
+export interface UnpinRecord extends RecordPlace {
+  readonly kind: 'unpin';
+  readonly name: string;
+}
+
+/** The stream goes on from an earlier batch. It adopts a manifest that holds the state of that batch. */
+export interface RewindRecord extends RecordPlace {
+  readonly kind: 'rewind';
+  readonly rewind: RewindContent;
+}
+
+/** Positions, and perhaps state, that this log did not make itself: of a fork, or imported. */
+export interface SeedRecord extends RecordPlace {
+  readonly kind: 'seed';
+  readonly seed: SeedContent;
 }
 
 /** One operator's changes in one batch: in the record itself, or in parts of segments. */

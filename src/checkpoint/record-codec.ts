@@ -4,7 +4,15 @@ import { corrupt, incompatible } from './corruption.ts';
 import { decodeFrame, type EncodedFrame, encodeFrame, type FrameSection } from './frame.ts';
 import type { Content, LogRecord, Part, RecordLinks, RecordPlace, StoredDelta } from './log-record.ts';
 import { logName } from './object-names.ts';
-import type { FenceContent, PlannedBatch, Receipt, StagedHandle } from './records.ts';
+import type {
+  FenceContent,
+  PinContent,
+  PlannedBatch,
+  Receipt,
+  RewindContent,
+  SeedContent,
+  StagedHandle,
+} from './records.ts';
 
 /** Sections of a record. All are critical: leaving one out would change what the record says. */
 const tags = { links: 1, content: 2, inline: 3 } as const;
@@ -64,6 +72,14 @@ export function decodeRecord(slot: number, bytes: Uint8Array): { readonly record
       return { record: { ...place, kind: 'plan', plan: content as PlannedBatch }, hash: frame.hash };
     case 'drain':
       return { record: { ...place, kind: 'drain', receipts: content as readonly Receipt[] }, hash: frame.hash };
+    case 'pin':
+      return { record: { ...place, kind: 'pin', pin: content as PinContent }, hash: frame.hash };
+    case 'unpin':
+      return { record: { ...place, kind: 'unpin', name: content as string }, hash: frame.hash };
+    case 'rewind':
+      return { record: { ...place, kind: 'rewind', rewind: content as RewindContent }, hash: frame.hash };
+    case 'seed':
+      return { record: { ...place, kind: 'seed', seed: content as SeedContent }, hash: frame.hash };
     case 'batch': {
       const batch = content as BatchContent;
       const deltas = decodeDeltas(name, batch.deltas, sections.get(tags.inline) ?? new Uint8Array(0));
@@ -98,6 +114,14 @@ function contentOf(record: LogRecord): unknown {
       return record.plan;
     case 'drain':
       return record.receipts;
+    case 'pin':
+      return record.pin;
+    case 'unpin':
+      return record.name;
+    case 'rewind':
+      return record.rewind;
+    case 'seed':
+      return record.seed;
     case 'batch': {
       const { batchId, batchTimeMs, positions, handles, receipts, plan, deltas } = record;
       const entries = deltas.map(({ uid, fingerprint, lengthBytes, content }): DeltaEntry => {

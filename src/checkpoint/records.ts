@@ -3,6 +3,14 @@
  * knows neither sources nor sinks nor operators, only their uids.
  */
 
+/** Names a manifest; a record that names it in its links has adopted it. */
+export interface ManifestReference {
+  readonly name: string;
+  readonly hash: string;
+  /** The last slot whose effects the manifest includes. */
+  readonly slot: number;
+}
+
 /** One batch, ready to be made durable. */
 export interface BatchCommit {
   /** Dense counter, from 1. */
@@ -67,6 +75,60 @@ export interface StateExtent {
   readonly bytes: Uint8Array;
 }
 
+/** What a Pin record says; the rest of the savepoint follows from its place in the log. */
+export interface PinContent {
+  readonly name: string;
+  /** Of the request it answers; null: it was made without one. */
+  readonly requestId: string | null;
+  /** For people, by the store's clock. */
+  readonly pinnedMs: number;
+}
+
+/** A savepoint: the stream right after one batch, kept until it is unpinned. */
+export interface Savepoint extends PinContent {
+  readonly batchId: number;
+  readonly batchTimeMs: number;
+  readonly generation: number;
+  /** The last record it includes, and its hash. */
+  readonly slot: number;
+  readonly hash: string;
+  /** It needs this manifest and the records after it; null: all records from slot 1 on. */
+  readonly manifest: ManifestReference | null;
+  /** A rewind went back behind it: it can be forked, not rewound to. */
+  readonly isAbandoned: boolean;
+}
+
+/** Where a stream is put: positions, batch time and state of a batch that was committed before, here or elsewhere. */
+export interface StreamPoint {
+  readonly batchTimeMs: number;
+  readonly positions: Readonly<Record<string, unknown>>;
+  /** Of the state in the manifest that the record adopts. */
+  readonly fingerprints: Readonly<Record<string, string>>;
+  /** Description of the program that made it. */
+  readonly graph: unknown;
+}
+
+export interface RewindContent extends StreamPoint {
+  /** Taken by the rewind itself, so that ids stay dense and no batch of the new generation has an old id. */
+  readonly batchId: number;
+  readonly toBatchId: number;
+  readonly generation: number;
+}
+
+export interface SeedContent extends StreamPoint {
+  /** Null: positions only, the stream has no batch yet. Else the id the seed takes; the next batch follows it. */
+  readonly batchId: number | null;
+  /** For people: where it comes from. */
+  readonly origin: string;
+}
+
+/** The last rewind, until a batch of its generation is committed: sinks are told at every start. */
+export interface OpenRewind {
+  readonly toBatchId: number;
+  readonly batchTimeMs: number;
+  readonly generation: number;
+}
+
 /** The stream as its log tells it, up to the last committed record. */
 export interface StreamStatus {
   readonly streamId: string;
@@ -87,4 +149,7 @@ export interface StreamStatus {
   readonly fingerprints: Readonly<Record<string, string>>;
   /** True when the last record is a Drain: the previous driver stopped cleanly. */
   readonly drained: boolean;
+  /** Oldest first, names are unique. */
+  readonly savepoints: readonly Savepoint[];
+  readonly openRewind: OpenRewind | undefined;
 }

@@ -2,6 +2,7 @@ import { corrupt } from './corruption.ts';
 import type { LogRecord } from './log-record.ts';
 import { logName } from './object-names.ts';
 import type { Receipt, StagedHandle, StreamStatus } from './records.ts';
+import { statusAfterPin, statusAfterRewind, statusAfterSeed, statusAfterUnpin } from './verb-fold.ts';
 
 /** A stream before its first record. */
 export function emptyStatus(streamId: string): StreamStatus {
@@ -18,6 +19,8 @@ export function emptyStatus(streamId: string): StreamStatus {
     unpublished: [],
     fingerprints: {},
     drained: false,
+    savepoints: [],
+    openRewind: undefined,
   };
 }
 
@@ -36,8 +39,8 @@ export function statusAfter(status: StreamStatus, record: LogRecord): StreamStat
   }
   if (record.kind === 'fence') {
     if (record.epoch !== slot) throw corrupt(name, `a fence has its slot as epoch, not ${record.epoch}`);
-    // The grid of batch times belongs to the stream: only the first fence sets it.
-    const zeroTimeMs = status.epoch === 0 ? record.fence.zeroTimeMs : status.zeroTimeMs;
+    // The grid of batch times belongs to the stream: it is set before the first batch, then never.
+    const zeroTimeMs = isUndated(status) ? record.fence.zeroTimeMs : status.zeroTimeMs;
     return { ...status, tailSlot: slot, epoch: slot, zeroTimeMs, graph: record.fence.graph, drained: false };
   }
   if (record.epoch !== status.epoch) {
@@ -63,6 +66,7 @@ export function statusAfter(status: StreamStatus, record: LogRecord): StreamStat
         unpublished: [...withoutReceived(status.unpublished, record.receipts), ...record.handles],
         fingerprints: Object.fromEntries(record.deltas.map(({ uid, fingerprint }) => [uid, fingerprint])),
         drained: false,
+        openRewind: undefined,
       };
     case 'drain':
       return {
@@ -71,7 +75,20 @@ export function statusAfter(status: StreamStatus, record: LogRecord): StreamStat
         unpublished: withoutReceived(status.unpublished, record.receipts),
         drained: true,
       };
+    case 'pin':
+      return statusAfterPin(status, record);
+    case 'unpin':
+      return statusAfterUnpin(status, record);
+    case 'rewind':
+      return statusAfterRewind(status, record);
+    case 'seed':
+      return statusAfterSeed(status, record);
   }
+}
+
+/** No batch has fixed the grid of batch times yet: the next fence sets it. */
+export function isUndated(status: StreamStatus): boolean {
+  return status.lastBatch === undefined;
 }
 
 function withoutReceived(handles: readonly StagedHandle[], receipts: readonly Receipt[]): readonly StagedHandle[] {

@@ -9,6 +9,7 @@ import { readForward, readStream } from './read-checkpoint.ts';
 import { encodeRecord } from './record-codec.ts';
 import type { FenceContent, StreamStatus } from './records.ts';
 import { encodeFormat, readFloor, readFormat } from './root-objects.ts';
+import { isUndated } from './status-fold.ts';
 import { RecoveredStream } from './stream-checkpoint.ts';
 
 // Every loss means that another driver made progress; more in a row than this is two supervisors fighting.
@@ -51,7 +52,7 @@ export async function fenceStream(
       commitId: settings.random.id(),
       previousHash: stream.tailHash,
       links: { manifest: stream.manifestReference, previousFence: status.epoch, floor: stream.floor },
-      fence: { ...content, zeroTimeMs: status.epoch === 0 ? content.zeroTimeMs : status.zeroTimeMs },
+      fence: { ...content, zeroTimeMs: isUndated(status) ? content.zeroTimeMs : status.zeroTimeMs },
     };
     const { bytes, hash } = encodeRecord(fence);
     const put = await putUntilKnown(store, settings, logName(slot), bytes, fence.commitId, 'fail on refusal');
