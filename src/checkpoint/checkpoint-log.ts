@@ -1,16 +1,32 @@
 import { invariant, TidemarkError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type CheckpointOptions, type CheckpointSettings, checkpointSettings } from './checkpoint-options.ts';
+import type { Content } from './content.ts';
 import { type Extent, writeExtents } from './extent-writer.ts';
-import type { BatchRecord, LogRecord, Manifest, ManifestReference, RecordPlace, StoredDelta } from './log-record.ts';
+import type {
+  BatchRecord,
+  LogRecord,
+  Manifest,
+  ManifestReference,
+  RecordPlace,
+  StoredDelta,
+  StoredOutput,
+} from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
 import { type ExtentKind, extentKindDue, type PendingManifest, writeManifestObjects } from './manifest-writer.ts';
 import { segmentName } from './object-names.ts';
 import type { BatchCommit, FenceContent, PlannedBatch, Receipt, StateExtent, StreamStatus } from './records.ts';
 import { Retention, type RetentionReport } from './retention.ts';
 import { writeHint } from './root-objects.ts';
+import { readParts } from './state-loader.ts';
 import { receiptKey, statusAfter } from './status-fold.ts';
-import { addToTally, type ChangeTally, RecoveredStream, type StreamCheckpoint } from './stream-checkpoint.ts';
+import {
+  addToTally,
+  type ChangeTally,
+  changesOf,
+  RecoveredStream,
+  type StreamCheckpoint,
+} from './stream-checkpoint.ts';
 import { type Fenced, fenceStream } from './take-over.ts';
 
 export interface CommitReceipt {
@@ -105,6 +121,11 @@ export class CheckpointLog {
     return this.#status;
   }
 
+  /** The rows of a handle that is to be published. @throws CHECKPOINT_CORRUPT */
+  async readContent(content: Content): Promise<Uint8Array> {
+    return content.kind === 'inline' ? content.bytes : readParts(this.#store, content.parts);
+  }
+
   /** Makes the ranges of the next batch durable before it has effects, in a record of its own. */
   recordPlan(plan: PlannedBatch): Promise<void> {
     return this.#exclusive('recordPlan', async () => {
@@ -121,7 +142,8 @@ export class CheckpointLog {
       if (batch.plan !== undefined) this.#assertNextBatch(batch.plan.batchId, batch.batchId);
       this.#assertReceipts(batch.receipts);
       assertDistinct(batch.deltas.map(({ uid }) => uid));
-      const { deltas, segments, segmentBytes } = await this.#storeDeltas(batch);
+      assertDistinct((batch.outputs ?? []).map(({ uid }) => uid));
+      const { deltas, outputs, segments, segmentBytes } = await this.#storeContents(batch);
       const { crashHook } = this.#settings;
       const { record, bytes } = await this.#append(
         (place): BatchRecord => ({
@@ -134,6 +156,7 @@ export class CheckpointLog {
           receipts: batch.receipts,
           plan: batch.plan,
           deltas,
+          outputs,
         }),
         crashHook,
       );
@@ -201,21 +224,28 @@ export class CheckpointLog {
     });
   }
 
-  async #storeDeltas(batch: BatchCommit): Promise<{
+  /** Deltas and outputs: all of them inline, or all of them in segments. */
+  async #storeContents(batch: BatchCommit): Promise<{
     readonly deltas: readonly StoredDelta[];
+    readonly outputs: readonly StoredOutput[];
     readonly segments: readonly string[];
     readonly segmentBytes: number;
   }> {
     const { inlineBytesMax, crashHook } = this.#settings;
-    const totalBytes = batch.deltas.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const extents: readonly Extent[] = [...batch.deltas, ...(batch.outputs ?? [])];
+    const totalBytes = extents.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const stored = (contentOf: (bytes: Uint8Array, index: number) => Content) => ({
+      deltas: batch.deltas.map(({ uid, fingerprint, bytes }, index): StoredDelta => {
+        return { uid, fingerprint, lengthBytes: bytes.length, content: contentOf(bytes, index) };
+      }),
+      outputs: (batch.outputs ?? []).map(({ uid, bytes }, index): StoredOutput => {
+        return { uid, lengthBytes: bytes.length, content: contentOf(bytes, batch.deltas.length + index) };
+      }),
+    });
     if (totalBytes <= inlineBytesMax) {
-      const deltas = batch.deltas.map(({ uid, fingerprint, bytes }): StoredDelta => {
-        return { uid, fingerprint, lengthBytes: bytes.length, content: { kind: 'inline', bytes } };
-      });
-      return { deltas, segments: [], segmentBytes: 0 };
+      return { ...stored((bytes) => ({ kind: 'inline', bytes })), segments: [], segmentBytes: 0 };
     }
     const slot = this.#writer.tail.slot + 1;
-    const extents: readonly Extent[] = batch.deltas;
     const { parts, objects } = await writeExtents(
       this.#store,
       this.#settings,
@@ -224,10 +254,8 @@ export class CheckpointLog {
       (index, id) => segmentName(this.epoch, slot, index, id),
     );
     await crashHook('commit:segments-written');
-    const deltas = batch.deltas.map(({ uid, fingerprint, bytes }, index): StoredDelta => {
-      return { uid, fingerprint, lengthBytes: bytes.length, content: { kind: 'parts', parts: parts[index]! } };
-    });
-    return { deltas, segments: objects, segmentBytes: totalBytes };
+    const contents = stored((_bytes, index) => ({ kind: 'parts', parts: parts[index]! }));
+    return { ...contents, segments: objects, segmentBytes: totalBytes };
   }
 
   /** One record, with whatever manifest is waiting; then everything this driver knows moves on with it. */
@@ -262,7 +290,7 @@ export class CheckpointLog {
       this.#changes = { records: 0, bytes: 0, changed: new Set() };
       this.#retention.noteAdoption(pending.reference, pending.manifest, pending.floor);
     }
-    addToTally(this.#changes, record.kind === 'batch' ? record.deltas : []);
+    addToTally(this.#changes, changesOf(record));
     if (pending !== undefined) await this.#writeHint();
     return { record, bytes: frame.bytes.length };
   }

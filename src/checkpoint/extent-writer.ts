@@ -2,8 +2,8 @@ import { sha256Hex } from '../base/checksum.ts';
 import { invariant } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { CheckpointSettings } from './checkpoint-options.ts';
+import type { Part } from './content.ts';
 import { putUntilKnown } from './durable-put.ts';
-import type { Part } from './log-record.ts';
 import { mapBounded } from './map-bounded.ts';
 
 const uploadsMax = 4;

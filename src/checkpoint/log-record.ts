@@ -1,3 +1,4 @@
+import type { Content, Part } from './content.ts';
 import type {
   FenceContent,
   ManifestReference,
@@ -59,6 +60,7 @@ export interface BatchRecord extends RecordPlace {
   readonly receipts: readonly Receipt[];
   readonly plan: PlannedBatch | undefined;
   readonly deltas: readonly StoredDelta[];
+  readonly outputs: readonly StoredOutput[];
 }
 
 /** The ranges of the next batch, durable before it has effects. */
@@ -104,17 +106,11 @@ export interface StoredDelta {
   readonly content: Content;
 }
 
-export type Content =
-  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
-  | { readonly kind: 'parts'; readonly parts: readonly Part[] };
-
-/** A piece of a segment or snapshot object. */
-export interface Part {
-  readonly object: string;
-  readonly offset: number;
-  readonly length: number;
-  /** Of exactly these bytes. */
-  readonly sha256: string;
+/** What one output gave in one batch: rows, encoded by the sink. */
+export interface StoredOutput {
+  readonly uid: string;
+  readonly lengthBytes: number;
+  readonly content: Content;
 }
 
 /** Everything up to one slot: recovery reads it and the records after it. */

@@ -1,8 +1,9 @@
 import { TidemarkError } from '../base/errors.ts';
 import { decodeValue, encodeValue } from '../base/value-codec.ts';
+import type { Content, Part } from './content.ts';
 import { corrupt, incompatible } from './corruption.ts';
 import { decodeFrame, type EncodedFrame, encodeFrame, type FrameSection } from './frame.ts';
-import type { Content, LogRecord, Part, RecordLinks, RecordPlace, StoredDelta } from './log-record.ts';
+import type { LogRecord, RecordLinks, RecordPlace, StoredDelta, StoredOutput } from './log-record.ts';
 import { logName } from './object-names.ts';
 import type {
   FenceContent,
@@ -18,13 +19,20 @@ import type {
 const tags = { links: 1, content: 2, inline: 3 } as const;
 const knownTags: ReadonlySet<number> = new Set(Object.values(tags));
 
-/** A delta in the content section: inline bytes stand one after the other in the inline section, in this order. */
-interface DeltaEntry {
-  readonly uid: string;
-  readonly fingerprint: string;
+/** Inline bytes of deltas, then of outputs, stand one after the other in the inline section, in the order of the entries. */
+interface ContentEntry {
   readonly lengthBytes: number;
   /** null: inline. */
   readonly parts: readonly Part[] | null;
+}
+
+interface DeltaEntry extends ContentEntry {
+  readonly uid: string;
+  readonly fingerprint: string;
+}
+
+interface OutputEntry extends ContentEntry {
+  readonly uid: string;
 }
 
 interface BatchContent {
@@ -35,6 +43,7 @@ interface BatchContent {
   readonly receipts: readonly Receipt[];
   readonly plan: PlannedBatch | null;
   readonly deltas: readonly DeltaEntry[];
+  readonly outputs: readonly OutputEntry[];
 }
 
 /** @throws VALUE_UNSUPPORTED when an opaque part holds something that can't be stored. */
@@ -45,7 +54,8 @@ export function encodeRecord(record: LogRecord): EncodedFrame {
     section(tags.content, [encodeValue(contentOf(record))]),
   ];
   if (record.kind === 'batch') {
-    const inline = record.deltas.flatMap(({ content }) => (content.kind === 'inline' ? [content.bytes] : []));
+    const contents = [...record.deltas, ...record.outputs];
+    const inline = contents.flatMap(({ content }) => (content.kind === 'inline' ? [content.bytes] : []));
     if (inline.some((bytes) => bytes.length > 0)) sections.push(section(tags.inline, inline));
   }
   return encodeFrame(record, sections);
@@ -82,8 +92,16 @@ export function decodeRecord(slot: number, bytes: Uint8Array): { readonly record
       return { record: { ...place, kind: 'seed', seed: content as SeedContent }, hash: frame.hash };
     case 'batch': {
       const batch = content as BatchContent;
-      const deltas = decodeDeltas(name, batch.deltas, sections.get(tags.inline) ?? new Uint8Array(0));
-      return { record: { ...place, ...batch, kind: 'batch', plan: batch.plan ?? undefined, deltas }, hash: frame.hash };
+      const contentOf = inlineReader(name, sections.get(tags.inline) ?? new Uint8Array(0));
+      const deltas = batch.deltas.map(({ uid, fingerprint, ...entry }): StoredDelta => {
+        return { uid, fingerprint, lengthBytes: entry.lengthBytes, content: contentOf.next(entry) };
+      });
+      const outputs = batch.outputs.map(({ uid, ...entry }): StoredOutput => {
+        return { uid, lengthBytes: entry.lengthBytes, content: contentOf.next(entry) };
+      });
+      contentOf.end();
+      const record: LogRecord = { ...place, ...batch, kind: 'batch', plan: batch.plan ?? undefined, deltas, outputs };
+      return { record, hash: frame.hash };
     }
     default:
       throw incompatible(name, `a ${header.kind} object stands where a record belongs`);
@@ -123,10 +141,11 @@ function contentOf(record: LogRecord): unknown {
     case 'seed':
       return record.seed;
     case 'batch': {
-      const { batchId, batchTimeMs, positions, handles, receipts, plan, deltas } = record;
-      const entries = deltas.map(({ uid, fingerprint, lengthBytes, content }): DeltaEntry => {
-        return { uid, fingerprint, lengthBytes, parts: content.kind === 'parts' ? content.parts : null };
+      const { batchId, batchTimeMs, positions, handles, receipts, plan } = record;
+      const deltas = record.deltas.map(({ uid, fingerprint, ...stored }): DeltaEntry => {
+        return { uid, fingerprint, ...entryOf(stored) };
       });
+      const outputs = record.outputs.map(({ uid, ...stored }): OutputEntry => ({ uid, ...entryOf(stored) }));
       const content: BatchContent = {
         batchId,
         batchTimeMs,
@@ -134,21 +153,30 @@ function contentOf(record: LogRecord): unknown {
         handles,
         receipts,
         plan: plan ?? null,
-        deltas: entries,
+        deltas,
+        outputs,
       };
       return content;
     }
   }
 }
 
-function decodeDeltas(name: string, entries: readonly DeltaEntry[], inline: Uint8Array): readonly StoredDelta[] {
+function entryOf({ lengthBytes, content }: Pick<StoredDelta, 'lengthBytes' | 'content'>): ContentEntry {
+  return { lengthBytes, parts: content.kind === 'parts' ? content.parts : null };
+}
+
+/** Cuts the inline section into contents, in order; `end` when all entries were asked for. */
+function inlineReader(name: string, inline: Uint8Array): { next: (entry: ContentEntry) => Content; end: () => void } {
   let at = 0;
-  const deltas = entries.map(({ uid, fingerprint, lengthBytes, parts }): StoredDelta => {
-    if (parts !== null) return { uid, fingerprint, lengthBytes, content: { kind: 'parts', parts } };
-    const content: Content = { kind: 'inline', bytes: inline.subarray(at, at + lengthBytes) };
-    at += lengthBytes;
-    return { uid, fingerprint, lengthBytes, content };
-  });
-  if (at !== inline.length) throw corrupt(name, `its deltas need ${at} bytes and it holds ${inline.length}`);
-  return deltas;
+  return {
+    next: ({ lengthBytes, parts }) => {
+      if (parts !== null) return { kind: 'parts', parts };
+      const bytes = inline.subarray(at, at + lengthBytes);
+      at += lengthBytes;
+      return { kind: 'inline', bytes };
+    },
+    end: () => {
+      if (at !== inline.length) throw corrupt(name, `its contents need ${at} bytes and it holds ${inline.length}`);
+    },
+  };
 }

@@ -1,3 +1,5 @@
+import type { Content } from './content.ts';
+
 /**
  * What the log knows of a stream. Everything `unknown` is opaque plain data that the value codec can store: the log
  * knows neither sources nor sinks nor operators, only their uids.
@@ -22,6 +24,8 @@ export interface BatchCommit {
   readonly deltas: readonly OperatorDelta[];
   /** What staged sinks gave for this batch. */
   readonly handles: readonly StagedHandle[];
+  /** Rows of outputs that are kept in the log with their batch; at most one entry per output. Default: none. */
+  readonly outputs?: readonly OutputRows[] | undefined;
   /** Earlier handles that are published by now. */
   readonly receipts: readonly Receipt[];
   /** Plan of batch `batchId + 1`, when it is known already (checkpoint-engine 7.6). */
@@ -36,12 +40,24 @@ export interface OperatorDelta {
   readonly fingerprint: string;
 }
 
+/** Rows of one output in one batch; opaque here. */
+export interface OutputRows {
+  readonly uid: string;
+  readonly bytes: Uint8Array;
+}
+
 export interface StagedHandle {
   /** Of the output. */
   readonly uid: string;
   readonly batchId: number;
   readonly batchTimeMs: number;
   readonly handle: unknown;
+}
+
+/** A committed handle without a receipt. */
+export interface UnpublishedHandle extends StagedHandle {
+  /** Rows that the same output gave in the same batch, if it gave any: what is to be published. */
+  readonly rows?: Content | undefined;
 }
 
 export interface Receipt {
@@ -144,7 +160,7 @@ export interface StreamStatus {
   /** Recorded for the batch after `lastBatch`: replay must use exactly these ranges. */
   readonly plan: PlannedBatch | undefined;
   /** Committed handles without a receipt, oldest first. */
-  readonly unpublished: readonly StagedHandle[];
+  readonly unpublished: readonly UnpublishedHandle[];
   /** By operator uid. */
   readonly fingerprints: Readonly<Record<string, string>>;
   /** True when the last record is a Drain: the previous driver stopped cleanly. */

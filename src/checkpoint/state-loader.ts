@@ -1,7 +1,7 @@
 import { sha256Hex } from '../base/checksum.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import type { Part } from './content.ts';
 import { corrupt } from './corruption.ts';
-import type { Part } from './log-record.ts';
 import { mapBounded } from './map-bounded.ts';
 
 // Parts are up to 64 MiB: this bounds what lies in memory besides the state itself.

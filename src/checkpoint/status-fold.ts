@@ -1,7 +1,7 @@
 import { corrupt } from './corruption.ts';
-import type { LogRecord } from './log-record.ts';
+import type { BatchRecord, LogRecord } from './log-record.ts';
 import { logName } from './object-names.ts';
-import type { Receipt, StagedHandle, StreamStatus } from './records.ts';
+import type { Receipt, StreamStatus, UnpublishedHandle } from './records.ts';
 import { statusAfterPin, statusAfterRewind, statusAfterSeed, statusAfterUnpin } from './verb-fold.ts';
 
 /** A stream before its first record. */
@@ -63,7 +63,7 @@ export function statusAfter(status: StreamStatus, record: LogRecord): StreamStat
         lastBatch: { batchId: record.batchId, batchTimeMs: record.batchTimeMs },
         positions: record.positions,
         plan: record.plan,
-        unpublished: [...withoutReceived(status.unpublished, record.receipts), ...record.handles],
+        unpublished: [...withoutReceived(status.unpublished, record.receipts), ...handlesOf(record)],
         fingerprints: Object.fromEntries(record.deltas.map(({ uid, fingerprint }) => [uid, fingerprint])),
         drained: false,
         openRewind: undefined,
@@ -91,7 +91,18 @@ export function isUndated(status: StreamStatus): boolean {
   return status.lastBatch === undefined;
 }
 
-function withoutReceived(handles: readonly StagedHandle[], receipts: readonly Receipt[]): readonly StagedHandle[] {
+function handlesOf({ handles, outputs }: BatchRecord): readonly UnpublishedHandle[] {
+  if (outputs.length === 0) return handles;
+  return handles.map((handle) => {
+    const rows = outputs.find(({ uid }) => uid === handle.uid)?.content;
+    return rows === undefined ? handle : { ...handle, rows };
+  });
+}
+
+function withoutReceived(
+  handles: readonly UnpublishedHandle[],
+  receipts: readonly Receipt[],
+): readonly UnpublishedHandle[] {
   if (receipts.length === 0) return handles;
   const received = new Set(receipts.map(receiptKey));
   return handles.filter((handle) => !received.has(receiptKey(handle)));

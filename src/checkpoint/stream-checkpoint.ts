@@ -1,7 +1,8 @@
 import { invariant, TidemarkError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import type { Content } from './content.ts';
 import { corrupt } from './corruption.ts';
-import type { Content, LogRecord, Manifest, ManifestReference, StoredDelta } from './log-record.ts';
+import type { LogRecord, Manifest, ManifestReference, StoredDelta } from './log-record.ts';
 import { logName } from './object-names.ts';
 import type { StreamStatus } from './records.ts';
 import { readFloor, type StreamFormat } from './root-objects.ts';
@@ -29,10 +30,15 @@ export interface LoadedState {
   readonly bytes: number;
 }
 
-interface ReadRecord {
+/** What a recovery has to read of one record. */
+interface RecordedChanges {
+  readonly deltas: readonly StoredDelta[];
+  readonly outputBytes: number;
+}
+
+interface ReadRecord extends RecordedChanges {
   readonly slot: number;
   readonly hash: string;
-  readonly deltas: readonly StoredDelta[];
 }
 
 /** Changes per operator uid since a manifest, in bytes. */
@@ -120,7 +126,7 @@ export class RecoveredStream implements StreamCheckpoint {
     this.#tailHash = hash;
     this.#reference = record.links.manifest;
     this.#floor = record.links.floor;
-    this.#records.push({ slot: record.slot, hash, deltas: record.kind === 'batch' ? record.deltas : [] });
+    this.#records.push({ slot: record.slot, hash, ...changesOf(record) });
     this.recordsRead += 1;
   }
 
@@ -143,7 +149,7 @@ export class RecoveredStream implements StreamCheckpoint {
   /** What the records after the manifest in force changed. */
   changesSinceManifest(): ChangeTally {
     const tally: ChangeTally = { records: 0, bytes: 0, changed: new Set() };
-    for (const { deltas } of this.#records) addToTally(tally, deltas);
+    for (const record of this.#records) addToTally(tally, record);
     return tally;
   }
 
@@ -211,11 +217,20 @@ interface StatePiece {
 const piecesAhead = 4;
 const nothing: Promise<Uint8Array> = Promise.resolve(new Uint8Array(0));
 
-export function addToTally(tally: ChangeTally, deltas: readonly StoredDelta[]): void {
+export function addToTally(tally: ChangeTally, { deltas, outputBytes }: RecordedChanges): void {
   tally.records += 1;
+  tally.bytes += outputBytes;
   for (const { uid, lengthBytes } of deltas) {
     if (lengthBytes === 0) continue;
     tally.bytes += lengthBytes;
     tally.changed.add(uid);
   }
+}
+
+export function changesOf(record: LogRecord): RecordedChanges {
+  if (record.kind !== 'batch') return { deltas: [], outputBytes: 0 };
+  const { deltas, outputs } = record;
+  // Inline rows are read with their record; those in segments are not.
+  const inline = outputs.filter(({ content }) => content.kind === 'inline');
+  return { deltas, outputBytes: inline.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) };
 }

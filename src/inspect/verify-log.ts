@@ -192,7 +192,8 @@ export class LogWalk {
     for (const segment of segmentsOf(record)) this.segments.add(segment);
     const isKnown = this.status !== undefined;
     for (const delta of record.deltas) await this.#state.apply(name, delta, isKnown);
-    this.#checkLengths(record.deltas, 'segment', record.slot);
+    for (const output of record.outputs) await this.#state.apply(name, output, false);
+    this.#checkLengths([...record.deltas, ...record.outputs], 'segment', record.slot);
     if (!isKnown) return;
     for (const { uid, fingerprint } of record.deltas) this.#state.compare(name, uid, fingerprint);
   }

@@ -1,4 +1,5 @@
-import type { ManifestExtent, Part, StoredDelta } from '../checkpoint/log-record.ts';
+import type { Part } from '../checkpoint/content.ts';
+import type { ManifestExtent, StoredDelta } from '../checkpoint/log-record.ts';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { readParts } from '../checkpoint/state-loader.ts';
 import type { ObjectStore } from '../storage/object-store.ts';

@@ -67,6 +67,34 @@ describe('a committed batch', () => {
     expect(states.get('count')!.values).toEqual(state.values);
   });
 
+  it.each([
+    ['in the record', 4096],
+    ['in segments', 0],
+  ])('keeps the rows of outputs %s, and a handle waits together with its rows', async (_where, inlineBytesMax) => {
+    const store = new MemoryStore({ clock });
+    const log = await CheckpointLog.takeOver(
+      store,
+      undefined,
+      fence,
+      options(1, { inlineBytesMax, segmentBytesMax: 3 }),
+    );
+    const state = new CounterState('count');
+    const bytes = new TextEncoder().encode('some rows');
+    const handle = { uid: 'out', batchId: 1, batchTimeMs: 1500, handle: 'h' };
+    const outputs = [
+      { uid: 'feed', bytes: new Uint8Array(0) },
+      { uid: 'out', bytes },
+    ];
+    await log.commitBatch(batch(1, { deltas: [state.set({ a: 1 })], handles: [handle], outputs }));
+    const next = await CheckpointLog.takeOver(store, await readCheckpoint(store), fence, options(2));
+    const [open] = next.status.unpublished;
+    expect(open).toMatchObject(handle);
+    expect(Buffer.from(await next.readContent(open!.rows!)).toString()).toBe('some rows');
+    expect((await loadCounters(next.recovered)).get('count')!.values).toEqual(state.values);
+    await next.commitBatch(batch(2, { receipts: [{ uid: 'out', batchId: 1 }] }));
+    expect(next.status.unpublished).toEqual([]);
+  });
+
   it('takes receipts out of the unpublished handles', async () => {
     const store = new MemoryStore({ clock });
     const log = await CheckpointLog.takeOver(store, undefined, fence, options());

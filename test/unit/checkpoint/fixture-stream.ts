@@ -1,7 +1,7 @@
 import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import { MiniDriver } from './mini-driver.ts';
-import { JumpingClock, loadCounters } from './support.ts';
+import { batch, JumpingClock, loadCounters } from './support.ts';
 
 /** The stream of the format fixtures: every kind of object and record, the same bytes on every run. */
 export async function buildStream(): Promise<MemoryStore> {
@@ -16,6 +16,16 @@ export async function buildStream(): Promise<MemoryStore> {
   await first.log.drain([]);
   const second = await MiniDriver.start(store, clock, 2, { ...policy, manifestEveryRecords: 100 });
   await second.runBatch();
+  await second.log.commitBatch(
+    batch(second.nextBatchId, {
+      deltas: [...second.states.values()].map((state) => state.delta([])),
+      handles: [{ uid: 'out', batchId: second.nextBatchId, batchTimeMs: 500, handle: { name: 'a' } }],
+      outputs: [
+        { uid: 'feed', bytes: new TextEncoder().encode('rows to keep') },
+        { uid: 'out', bytes: new TextEncoder().encode('rows to publish') },
+      ],
+    }),
+  );
   const id = second.nextBatchId;
   await second.log.recordPlan({
     batchId: id,

@@ -101,6 +101,7 @@ describe('records an operator asks for', () => {
       receipts: [],
       plan: undefined,
       deltas: [],
+      outputs: [],
     };
     const after = statusAfter(status, { ...place(12), kind: 'batch', ...next });
     expect(after.openRewind).toBeUndefined();
