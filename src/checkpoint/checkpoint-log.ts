@@ -49,9 +49,11 @@ export type TakeOverCheck = (status: StreamStatus) => void;
  *   L1. A call that returns has made its record durable as the next record of the one log.
  *   L2. What a record refers to was in the store before the record.
  *   L3. After a failure whose outcome in the store is not known to be nothing, every further call fails with it.
- *   L4. A manifest describes the stream up to the slot right before the record that adopts it.
+ *   L4. A manifest describes the stream up to a slot S whose record is durable. Any later record may adopt it; the
+ *       records after S are replayed at a recovery.
  *
- * Calls must not overlap; docs/checkpoint-protocol.md tells what a crash between any two steps leaves behind.
+ * Calls must not overlap, but for `writeManifest`, which uploads in the background. docs/checkpoint-protocol.md tells
+ * what a crash between any two steps leaves behind.
  */
 export class CheckpointLog {
   readonly epoch: number;
@@ -63,9 +65,12 @@ export class CheckpointLog {
   #recovered: StreamCheckpoint | undefined;
   #status: StreamStatus;
   #inForce: { readonly reference: ManifestReference; readonly manifest: Manifest } | undefined;
+  #upload: Promise<void> | undefined;
+  /** Uploaded; the next record adopts it. */
   #pending: PendingManifest | undefined;
   #floor: number;
   #hintEtag: string | undefined;
+  /** Since the newest manifest was begun, whether it is adopted yet or not. */
   #changes: ChangeTally;
   #busyWith: string | undefined;
   #failure: unknown;
@@ -173,28 +178,30 @@ export class CheckpointLog {
   manifestDue(): ReadonlyMap<string, ExtentKind> | undefined {
     const { manifestEveryRecords, manifestEveryBytes, compactionAlpha } = this.#settings;
     const { records, bytes, changed } = this.#changes;
-    if (this.#pending !== undefined || this.#status.lastBatch === undefined) return undefined;
+    if (this.#upload !== undefined || this.#pending !== undefined || this.#status.lastBatch === undefined)
+      return undefined;
     if (records < manifestEveryRecords && bytes < manifestEveryBytes) return undefined;
     const due = [...changed].filter((uid) => Object.hasOwn(this.#status.fingerprints, uid));
     return new Map(due.map((uid) => [uid, extentKindDue(this.#inForce?.manifest, uid, compactionAlpha)]));
   }
 
   /**
-   * Uploads the state as of the last committed batch. The next record adopts it; a crash before leaves objects that
-   * nothing refers to.
+   * Begins a manifest of the state as of the last committed batch. What it describes is fixed when the call returns; the
+   * upload goes on in the background, beside other calls. The next record after the upload adopts it; a crash before
+   * leaves objects that nothing refers to.
    *
    * @param extents those that {@link manifestDue} asked for; 'base' may stand where 'delta' would do.
+   * @returns resolves when it is uploaded. A failure is also that of every later call.
    */
-  writeManifest(extents: readonly StateExtent[]): Promise<void> {
-    return this.#exclusive('writeManifest', async () => {
-      invariant(this.#pending === undefined, 'The manifest written before was not adopted yet.');
-      const due = this.manifestDue();
-      invariant(due, 'No manifest is due.');
-      assertDistinct(extents.map(({ uid }) => uid));
-      for (const [uid, kind] of due) {
-        const extent = extents.find((candidate) => candidate.uid === uid);
-        invariant(extent && (kind === 'delta' || extent.kind === 'base'), `The manifest needs a ${kind} of "${uid}".`);
-      }
+  async writeManifest(extents: readonly StateExtent[]): Promise<void> {
+    this.#assertManifest(extents);
+    this.#changes = noChanges();
+    this.#upload = this.#uploadManifest(extents);
+    await this.#upload;
+  }
+
+  async #uploadManifest(extents: readonly StateExtent[]): Promise<void> {
+    try {
       this.#pending = await writeManifestObjects(
         this.#store,
         this.#settings,
@@ -205,8 +212,24 @@ export class CheckpointLog {
         this.#floor,
         extents,
       );
+      this.#upload = undefined;
       await this.#settings.crashHook('commit:manifest-written');
-    });
+    } catch (error) {
+      this.#failure ??= error;
+      throw error;
+    }
+  }
+
+  #assertManifest(extents: readonly StateExtent[]): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    invariant(this.#upload === undefined && this.#pending === undefined, 'The manifest before was not adopted yet.');
+    const due = this.manifestDue();
+    invariant(due, 'No manifest is due.');
+    assertDistinct(extents.map(({ uid }) => uid));
+    for (const [uid, kind] of due) {
+      const extent = extents.find((candidate) => candidate.uid === uid);
+      invariant(extent && (kind === 'delta' || extent.kind === 'base'), `The manifest needs a ${kind} of "${uid}".`);
+    }
   }
 
   /** Raises the floor and deletes what no kept manifest needs. Cheap when the last record adopted no manifest. */
@@ -214,10 +237,11 @@ export class CheckpointLog {
     return this.#exclusive('retain', () => this.#retention.run());
   }
 
-  /** The last record of a clean stop; nothing can be written after it. */
+  /** The last record of a clean stop; nothing can be written after it. Adopts a manifest that is being uploaded. */
   drain(receipts: readonly Receipt[]): Promise<void> {
     return this.#exclusive('drain', async () => {
       this.#assertReceipts(receipts);
+      await this.#upload;
       await this.#append((place) => ({ ...place, kind: 'drain', receipts }));
       this.#failure = new TidemarkError('INTERNAL', 'The log was drained: nothing follows a clean stop.');
       await this.#writeHint();
@@ -287,7 +311,6 @@ export class CheckpointLog {
       this.#inForce = pending;
       this.#pending = undefined;
       this.#floor = pending.floor;
-      this.#changes = { records: 0, bytes: 0, changed: new Set() };
       this.#retention.noteAdoption(pending.reference, pending.manifest, pending.floor);
     }
     addToTally(this.#changes, changesOf(record));
@@ -325,6 +348,10 @@ export class CheckpointLog {
       );
     }
   }
+}
+
+function noChanges(): ChangeTally {
+  return { records: 0, bytes: 0, changed: new Set() };
 }
 
 function assertDistinct(uids: readonly string[]): void {

@@ -113,7 +113,10 @@ export interface StoredOutput {
   readonly content: Content;
 }
 
-/** Everything up to one slot: recovery reads it and the records after it. */
+/**
+ * Everything up to one slot: recovery reads it and the records after it. A later record adopts it, not necessarily the
+ * very next: those between are read on top of it.
+ */
 export interface Manifest {
   readonly slot: number;
   readonly epoch: number;

@@ -81,7 +81,10 @@ export class Retention {
   /** A record adopted this manifest and announced this floor. */
   noteAdoption(reference: ManifestReference, manifest: Manifest, floor: number): void {
     this.#manifest = manifest;
-    this.#manifests.push({ name: reference.name, slot: reference.slot });
+    // The sweep may have met it before it was adopted.
+    if (!this.#manifests.some(({ name }) => name === reference.name)) {
+      this.#manifests.push({ name: reference.name, slot: reference.slot });
+    }
     const known = new Set(this.#retired.map(({ name }) => name));
     for (const { object, slot } of manifest.retired) {
       if (!known.has(object)) this.#retired.push({ name: object, slot });
@@ -91,13 +94,16 @@ export class Retention {
   }
 
   async run(): Promise<RetentionReport> {
-    if (!this.#isDue || this.#manifest === undefined) return this.#report(0, []);
-    if (!(await this.#raiseFloor(this.#floor))) return this.#report(0, []);
+    const manifest = this.#manifest;
+    // Records go on meanwhile and may announce a higher floor, which is not raised by this call.
+    const floor = this.#floor;
+    if (!this.#isDue || manifest === undefined) return this.#report(0, []);
+    if (!(await this.#raiseFloor(floor))) return this.#report(0, []);
     await this.#settings.crashHook('retention:floor-raised');
-    if (!this.#isSwept) await this.#sweep(this.#manifest);
-    this.#collect();
+    if (!this.#isSwept) await this.#sweep(manifest, floor);
+    this.#collect(floor);
     const { deleted, refused } = await this.#deleteSome();
-    this.#isDue = this.#dead.length > 0;
+    this.#isDue = this.#dead.length > 0 || this.#floor > floor;
     return this.#report(deleted, refused);
   }
 
@@ -115,14 +121,14 @@ export class Retention {
   }
 
   /** Looks once through what other drivers wrote: their segments and manifests wait for the floor, their orphans go. */
-  async #sweep(manifest: Manifest): Promise<void> {
+  async #sweep(manifest: Manifest, floor: number): Promise<void> {
     for await (const name of this.#names(logPrefix)) {
       const slot = parseLogName(name);
       if (slot === undefined) continue;
-      if (slot > this.#floor) break;
+      if (slot > floor) break;
       this.#dead.push(name);
     }
-    this.#cleanedTo = this.#floor;
+    this.#cleanedTo = floor;
     const ownSegments = new Set(this.#segments.map(({ name }) => name));
     for await (const name of this.#names(segmentPrefix)) {
       const parsed = parseContentName(name);
@@ -151,8 +157,7 @@ export class Retention {
     }
   }
 
-  #collect(): void {
-    const floor = this.#floor;
+  #collect(floor: number): void {
     for (let slot = this.#cleanedTo + 1; slot <= floor; slot++) this.#dead.push(logName(slot)); // G1
     this.#cleanedTo = Math.max(this.#cleanedTo, floor);
     this.#manifests = this.#moveDead(this.#manifests, (slot) => slot < floor); // G2

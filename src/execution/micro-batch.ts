@@ -90,7 +90,7 @@ async function runReported(driver: Driver, timeMs: number, report: BatchReport):
   for (const print of effects.prints) print();
   const endMs = ports.clock.now();
 
-  await writeManifestIfDue(driver);
+  writeManifestIfDue(driver);
   await retain(driver);
   report.completed(endMs);
   await ports.crash('batch:end');
@@ -109,8 +109,8 @@ export function sealState(driver: Driver, batchId: number): OperatorDelta[] {
   return driver.stateful.map(({ uid, table }) => ({ uid, ...table.seal(batchId) }));
 }
 
-/** State as of the batch just committed; the next commit adopts it. */
-async function writeManifestIfDue(driver: Driver): Promise<void> {
+/** Of the state as of the batch just committed. It is uploaded in the background; a later commit adopts it. */
+function writeManifestIfDue(driver: Driver): void {
   const { log } = driver;
   // Without a log nobody asks what has gone since the last manifest, and nothing would ever make tables forget it.
   if (log !== undefined) {
@@ -121,7 +121,8 @@ async function writeManifestIfDue(driver: Driver): Promise<void> {
       const kind = due.get(uid);
       if (kind !== undefined) extents.push({ uid, kind, bytes: table.encodeForManifest(kind) });
     }
-    await log.writeManifest(extents);
+    // A failure is that of the next commit.
+    log.writeManifest(extents).catch(() => {});
   }
   for (const { table } of driver.stateful) table.manifestWritten(driver.lastBatch.batchId);
 }

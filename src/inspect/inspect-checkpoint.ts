@@ -118,9 +118,12 @@ async function inspect(store: ObjectStore, recordsMax: number): Promise<Checkpoi
   const firstListed = Math.max(floor + 1, status.tailSlot - recordsMax + 1);
   const rows: RecordRow[] = [];
   const recentBytes = new Map<string, number>();
-  const from = Math.max(floor + 1, Math.min(firstListed, manifestSlot + 1));
+  // From one before: whether a record adopts a manifest shows in the record before it.
+  const from = Math.max(floor + 1, Math.min(firstListed - 1, manifestSlot + 1));
+  let before: LogRecord | undefined;
   for await (const { record, bytes } of readRecords(store, from, status.tailSlot)) {
-    if (record.slot >= firstListed) rows.push(recordRow(record, bytes, objects.get(logName(record.slot))));
+    if (record.slot >= firstListed) rows.push(recordRow(record, before, bytes, objects.get(logName(record.slot))));
+    before = record;
     if (record.slot <= manifestSlot || record.kind !== 'batch') continue;
     for (const { uid, lengthBytes } of record.deltas) {
       recentBytes.set(uid, (recentBytes.get(uid) ?? 0) + lengthBytes);
@@ -169,7 +172,12 @@ async function inspect(store: ObjectStore, recordsMax: number): Promise<Checkpoi
   };
 }
 
-function recordRow(record: LogRecord, bytes: number, object: StoredObject | undefined): RecordRow {
+function recordRow(
+  record: LogRecord,
+  before: LogRecord | undefined,
+  bytes: number,
+  object: StoredObject | undefined,
+): RecordRow {
   const batch = record.kind === 'batch' ? record : undefined;
   const { batchId, batchTimeMs } = (record.kind === 'plan' ? record.plan : batch) ?? {};
   const { manifest } = record.links;
@@ -186,8 +194,14 @@ function recordRow(record: LogRecord, bytes: number, object: StoredObject | unde
     segments: segmentsOf(record).size,
     staged: batch?.handles.length ?? 0,
     published: receipts.length,
-    adopts: manifest?.slot === record.slot - 1 ? manifest.name : undefined,
+    adopts: adopts(record, before) ? manifest?.name : undefined,
   };
+}
+
+/** A fence repeats what the record before it said. The first record above the floor is told by its distance. */
+function adopts({ slot, links: { manifest } }: LogRecord, before: LogRecord | undefined): boolean {
+  if (manifest === undefined) return false;
+  return before === undefined ? manifest.slot === slot - 1 : before.links.manifest?.name !== manifest.name;
 }
 
 function manifestRows(

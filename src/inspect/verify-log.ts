@@ -1,3 +1,4 @@
+import { TidemarkError } from '../base/errors.ts';
 import { equalPlain } from '../base/plain-data.ts';
 import type { LogRecord, Manifest, ManifestReference } from '../checkpoint/log-record.ts';
 import { readManifest } from '../checkpoint/manifest-codec.ts';
@@ -37,6 +38,8 @@ export class LogWalk {
   readonly #input: LogWalkInput;
   readonly #state: StateWalk;
   readonly #hashes = new Map<number, string>();
+  /** As of the slots that a manifest in the store describes: it may be adopted many records later. */
+  readonly #described = new Map<number, { readonly hash: string; readonly status: StreamStatus | undefined }>();
   readonly #manifests = new Map<string, Manifest | undefined>();
   readonly references: ManifestReference[] = [];
   readonly segments = new Set<string>();
@@ -61,6 +64,8 @@ export class LogWalk {
   async run(): Promise<void> {
     const { floor, store, objects, format } = this.#input;
     if (floor === 0 && format !== undefined) this.#hashes.set(0, format.hash);
+    const described = new Set<number>();
+    for (const { kind, slot } of objects.values()) if (kind === 'manifest') described.add(slot);
     const slots = slotsAbove(floor, objects);
     for (let at = 0; at < slots.length; at += readsMax) {
       const window = slots.slice(at, at + readsMax);
@@ -69,6 +74,8 @@ export class LogWalk {
         const slot = window[index]!;
         this.#checkHole((slots[at + index - 1] ?? floor) + 1, slot - 1);
         await this.#visit(slot, outcome.status === 'found' ? outcome.bytes : undefined);
+        const hash = this.#hashes.get(slot);
+        if (described.has(slot) && hash !== undefined) this.#described.set(slot, { hash, status: this.status });
       }
     }
   }
@@ -112,7 +119,7 @@ export class LogWalk {
     this.#hashes.delete(slot - 1);
   }
 
-  /** A manifest is adopted by the record right after its slot, and stays until the next one. */
+  /** A manifest describes an earlier slot, and stays in force until the next one is adopted. */
   async #checkLinks(record: LogRecord): Promise<void> {
     const { findings, floor } = this.#input;
     const name = logName(record.slot);
@@ -126,20 +133,17 @@ export class LogWalk {
       if (inForce !== undefined) findings.add(name, `it names no manifest after ${inForce.name} was adopted`);
       return;
     }
-    if (reference.slot < floor || reference.name === inForce?.name) return;
-    this.references.push(reference);
-    const isAdoption = reference.slot === record.slot - 1;
-    // After a damaged record this may be the first one to name a manifest that the damaged one adopted.
-    if (!isAdoption && this.#hashes.has(record.slot - 1)) {
-      findings.add(
-        name,
-        `it adopts the manifest of slot ${reference.slot} where only that of ${record.slot - 1} can be`,
-      );
+    if (reference.name === inForce?.name) return;
+    if (reference.slot >= record.slot || (inForce !== undefined && reference.slot <= inForce.slot)) {
+      const after = inForce === undefined ? '' : ` after that of slot ${inForce.slot}`;
+      findings.add(name, `it adopts the manifest of slot ${reference.slot}${after}`);
     }
-    await this.#checkManifest(reference, record, isAdoption);
+    if (reference.slot < floor) return;
+    this.references.push(reference);
+    await this.#checkManifest(reference, record);
   }
 
-  async #checkManifest(reference: ManifestReference, adoptedBy: LogRecord, isAdoption: boolean): Promise<void> {
+  async #checkManifest(reference: ManifestReference, adoptedBy: LogRecord): Promise<void> {
     const { store, findings, objects, format, touch } = this.#input;
     const { name } = reference;
     touch(name);
@@ -153,13 +157,14 @@ export class LogWalk {
     if (manifest === undefined) return;
     for (const { object } of manifest.extents.flatMap(({ parts }) => parts)) this.snapshots.add(object);
     for (const { object } of manifest.retired) this.retired.add(object);
-    if (isAdoption && manifest.recordHash !== adoptedBy.previousHash) {
+    const described = this.#described.get(manifest.slot);
+    if (described !== undefined && manifest.recordHash !== described.hash) {
       findings.add(name, `it describes another record ${manifest.slot} than the log holds`);
     }
     if (manifest.status.tailSlot !== manifest.slot) {
       findings.add(name, `its status is of slot ${manifest.status.tailSlot}, not of ${manifest.slot}`);
     }
-    if (isAdoption && this.status !== undefined && !equalPlain(this.status, manifest.status)) {
+    if (described?.status !== undefined && !equalPlain(described.status, manifest.status)) {
       findings.add(name, `its status is not what the records up to ${manifest.slot} give`);
     }
     const state = new StateWalk(store, objects, findings, touch);
@@ -168,9 +173,36 @@ export class LogWalk {
     for (const [uid, fingerprint] of Object.entries(manifest.status.fingerprints))
       state.compare(name, uid, fingerprint);
     this.#checkLengths(piecesOf(manifest.extents), 'snapshot', manifest.slot);
-    if (!isAdoption) return;
+    await this.#goOnFrom(manifest, state, adoptedBy.slot);
+  }
+
+  /**
+   * State and status are taken from the manifest, and from the records between it and the one that adopts it. Where one
+   * of those is damaged, what was known before stays.
+   */
+  async #goOnFrom(manifest: Manifest, state: StateWalk, adoptedBy: number): Promise<void> {
+    const { store } = this.#input;
+    let status: StreamStatus = manifest.status;
+    let previousHash = manifest.recordHash;
+    for (let slot = manifest.slot + 1; slot < adoptedBy; slot++) {
+      try {
+        const outcome = await store.get(logName(slot));
+        if (outcome.status === 'missing') return;
+        const { record, hash } = decodeRecord(slot, outcome.bytes);
+        if (record.previousHash !== previousHash) return;
+        previousHash = hash;
+        status = statusAfter(status, record);
+        if (record.kind !== 'batch') continue;
+        for (const delta of record.deltas) await state.apply(logName(slot), delta, true);
+        for (const { uid, fingerprint } of record.deltas) state.compare(logName(slot), uid, fingerprint);
+      } catch (error) {
+        // Told of when the walk came by there.
+        if (error instanceof TidemarkError && error.kind !== 'unavailable') return;
+        throw error;
+      }
+    }
     this.#state.adopt(state);
-    this.status = manifest.status;
+    this.status = status;
   }
 
   #checkOrder(name: string, { extents, status }: Manifest): void {

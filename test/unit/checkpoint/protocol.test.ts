@@ -11,7 +11,7 @@ import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
 import { FaultyStore } from '../../../src/testing/faulty-store.ts';
 import { MiniDriver } from './mini-driver.ts';
-import { batch, fence, JumpingClock, optionsWith } from './support.ts';
+import { batch, CounterState, fence, JumpingClock, loadCounters, optionsWith } from './support.ts';
 
 class Crash extends Error {}
 
@@ -234,6 +234,64 @@ describe('a manifest', () => {
     const next = await MiniDriver.start(store, clock, 2, policy);
     expect(next.recordsRead).toBe(4);
     expect(next.states.get('wide')!.values).toEqual(MiniDriver.expected(3).wide);
+  });
+
+  it('whose upload is slow > holds up no record, and the first record after it adopts it', async () => {
+    const { clock, store, faulty } = setup();
+    const log = await takeOver(faulty, clock, 1, { manifestEveryRecords: 2 });
+    const state = new CounterState('count');
+    const commit = async (id: number) => log.commitBatch(batch(id, { deltas: [state.set({ [`k${id % 3}`]: id })] }));
+    await commit(1);
+    const slow = Promise.withResolvers<void>();
+    faulty.inject({ type: 'put', name: /^man\// }, { kind: 'delay', until: slow.promise });
+    const upload = log.writeManifest([state.extent('base')]);
+    state.manifestWritten();
+    for (let id = 2; id <= 5; id++) await commit(id);
+    expect(log.manifestDue()).toBeUndefined();
+    expect((await readCheckpoint(store))!.recordsRead).toBe(6);
+    slow.resolve();
+    await upload;
+    await commit(6);
+    // Slot 2 is described, slot 7 adopts it: what is between is read on top of it.
+    const found = (await readCheckpoint(store))!;
+    expect(found.recordsRead).toBe(5);
+    expect(found.status).toEqual(log.status);
+    expect((await loadCounters(found)).get('count')!.values).toEqual(state.values);
+
+    // The next one starts where this one was taken, not where it was adopted.
+    expect(log.manifestDue()).toEqual(new Map([['count', 'delta']]));
+    await log.writeManifest([state.extent('delta')]);
+    await commit(7);
+    const after = await takeOver(store, clock, 2);
+    expect(after.recovered.recordsRead).toBe(1);
+    expect((await loadCounters(after.recovered)).get('count')!.values).toEqual(state.values);
+  });
+
+  it('that is being uploaded at a clean stop is adopted by the drain', async () => {
+    const { clock, store, faulty } = setup();
+    const log = await takeOver(faulty, clock, 1, { manifestEveryRecords: 2 });
+    const state = new CounterState('count');
+    await log.commitBatch(batch(1, { deltas: [state.set({ a: 1 })] }));
+    const slow = Promise.withResolvers<void>();
+    faulty.inject({ type: 'put', name: /^snap\// }, { kind: 'delay', until: slow.promise });
+    void log.writeManifest([state.extent('base')]);
+    const drained = log.drain([]);
+    slow.resolve();
+    await drained;
+    expect(await readCheckpoint(store)).toMatchObject({ recordsRead: 1, status: { drained: true } });
+  });
+
+  it('that cannot be uploaded ends the driver at the next record', async () => {
+    const { clock, store, faulty } = setup();
+    const log = await takeOver(faulty, clock, 1, { manifestEveryRecords: 2 });
+    await log.commitBatch(batch(1));
+    faulty.inject(
+      { type: 'put', name: /^man\// },
+      { kind: 'fail', error: new TidemarkError('LIMIT_EXCEEDED', 'full') },
+    );
+    await expect(log.writeManifest([])).rejects.toThrow('full');
+    await expect(log.commitBatch(batch(2))).rejects.toThrow('full');
+    expect((await readCheckpoint(store))!.status.lastBatch?.batchId).toBe(1);
   });
 
   it('that was adopted shortens the recovery, also with the old hint', async () => {

@@ -6,6 +6,7 @@ import { Seconds } from '../../../src/base/time.ts';
 import type { BatchRecord, LogRecord } from '../../../src/checkpoint/log-record.ts';
 import { logName } from '../../../src/checkpoint/object-names.ts';
 import { decodeRecord, encodeRecord } from '../../../src/checkpoint/record-codec.ts';
+import { inspectCheckpoint } from '../../../src/inspect/inspect-checkpoint.ts';
 import { verifyCheckpoint } from '../../../src/inspect/verify-checkpoint.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import type { ByteRange, GetOutcome } from '../../../src/storage/object-store.ts';
@@ -13,7 +14,7 @@ import { StreamingContext } from '../../../src/streaming-context.ts';
 import { FaultyStore } from '../../../src/testing/faulty-store.ts';
 import { DrivenStream } from '../../support/driven-stream.ts';
 import { errorOf } from '../engine/support.ts';
-import { changed, defineProgram, everything, objectsOf, Run, recordsOnly, storeOf } from './support.ts';
+import { changed, defineProgram, everything, flipped, objectsOf, Run, recordsOnly, storeOf } from './support.ts';
 
 test('a place without a stream is an error, not an empty report', async () => {
   const error = await errorOf(verifyCheckpoint(new MemoryStore({ clock: new ManualClock(0) })));
@@ -61,10 +62,42 @@ test.each([false, true])(
   },
 );
 
+test('a manifest that a record much later adopts is no finding, and damage between the two is told', async () => {
+  const kept = new MemoryStore({ clock: { now: () => run.clock.now(), waitUntil: async () => {} } });
+  const store = new FaultyStore(kept);
+  const run: Run = new Run(store);
+  const slow = Promise.withResolvers<void>();
+  store.inject({ type: 'put', name: /^man\// }, { kind: 'delay', until: slow.promise });
+  const driven = await run.start({ ...everything, silenceThresholdMs: 0, retainManifests: 1 });
+  await driven.runTo(12_000);
+  slow.resolve();
+  const adoptions: [adopter: number, described: number][] = [];
+  for (let t = 13; t <= 60; t++) {
+    await driven.runTo(t * 1000);
+    expect((await verifyCheckpoint(kept)).findings, `after second ${t}`).toEqual([]);
+    const { records } = await inspectCheckpoint(kept);
+    for (const { slot, adopts } of records) {
+      const described = Number(adopts?.slice('man/'.length, 'man/'.length + 20));
+      if (adopts !== undefined) adoptions.push([slot, described]);
+    }
+    if (t === 13) {
+      const [[adopter, described]] = adoptions as [[number, number]];
+      expect(adopter - described).toBeGreaterThan(5);
+      const name = logName(described + 2);
+      const objects = await objectsOf(kept);
+      const hurt = changed(objects, name, flipped(objects.get(name)!, 150));
+      const { findings } = await verifyCheckpoint(await storeOf(hurt));
+      expect(findings.map(({ object }) => object)).toEqual([name]);
+    }
+  }
+  await driven.stop();
+  expect((await verifyCheckpoint(kept)).floor).toBeGreaterThan(adoptions[0]![0]);
+});
+
 test('a long run with drivers that die anywhere stays whole, and what they left is listed', async () => {
   const clock = new ManualClock(0);
   const kept = new MemoryStore({ clock });
-  const random = new SeededRandom(42);
+  const random = new SeededRandom(43);
   const whys = new Set<string>();
   let deaths = 0;
   for (let life = 1; life <= 40; life++) {
@@ -153,12 +186,15 @@ test.each<readonly [string, (record: BatchRecord) => LogRecord, RegExp]>([
     /it names 3 as the newest fence/,
   ],
   [
-    'a manifest that is older than the one in force',
+    'a manifest of a slot that is not before its record',
     (record) => ({
       ...record,
-      links: { ...record.links, manifest: { name: `man/${'0'.repeat(20)}-${'0'.repeat(32)}`, hash: '0', slot: 2 } },
+      links: {
+        ...record.links,
+        manifest: { name: `man/${'0'.repeat(20)}-${'0'.repeat(32)}`, hash: '0', slot: record.slot },
+      },
     }),
-    /it adopts the manifest of slot 2 where only that of \d+ can be/,
+    /it adopts the manifest of slot \d+/,
   ],
   [
     'state bytes nobody can read',
