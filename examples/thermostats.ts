@@ -2,8 +2,8 @@ import {
   blobSink,
   Minutes,
   Seconds,
-  type Sink,
   type SinkBatch,
+  type StagedSink,
   type State,
   StateSpec,
   type StoreOptions,
@@ -161,7 +161,8 @@ function trackAlarm(device: string, reading: Reading | undefined, state: State<A
 }
 
 /** Shows the rows of a batch once it is committed. After a crash nothing is shown again: at most once. */
-class Display<T> implements Sink<T> {
+class Display<T> implements StagedSink<T> {
+  readonly sinkClass = 'staged';
   readonly kind = 'display';
   readonly guarantee = 'at most once';
   readonly description = 'display';
@@ -172,8 +173,6 @@ class Display<T> implements Sink<T> {
     this.#show = show;
   }
 
-  async open(): Promise<void> {}
-
   async stage(_batch: SinkBatch, partitions: readonly (readonly T[])[]): Promise<unknown> {
     this.#staged = partitions.flat();
     return this.#staged.length;
@@ -183,6 +182,4 @@ class Display<T> implements Sink<T> {
     if (this.#staged.length > 0) this.#show(this.#staged);
     this.#staged = [];
   }
-
-  async close(): Promise<void> {}
 }

@@ -47,7 +47,23 @@ export type { RddContext } from './rdd/rdd-context.ts';
 export { TaskContext } from './rdd/task.ts';
 export { type BlobOutputBatch, readBlobOutput, readBlobOutputBatches } from './sinks/blob-output.ts';
 export { type BlobSinkOptions, blobSink } from './sinks/blob-sink.ts';
-export type { RewindInfo, Sink, SinkBatch, SinkGuarantee, SinkOpening } from './sinks/sink.ts';
+export { outboxSink } from './sinks/outbox-sink.ts';
+export type {
+  IdempotentSink,
+  OutboxSink,
+  RewindInfo,
+  Sink,
+  SinkBatch,
+  SinkClass,
+  SinkGuarantee,
+  SinkOpening,
+  SinkOutput,
+  SinkPartition,
+  SinkProgress,
+  SinkWrite,
+  StagedSink,
+  TransactionalSink,
+} from './sinks/sink.ts';
 export type { EventHubEvent } from './sources/event-hubs/event-hub-event.ts';
 export type { EventHubOptions } from './sources/event-hubs/event-hub-options.ts';
 export { eventHubSource } from './sources/event-hubs/event-hub-source.ts';

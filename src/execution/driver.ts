@@ -43,6 +43,10 @@ export interface Driver {
   /** Undefined: back-pressure is off. */
   readonly rates: RateController | undefined;
   readonly log: CheckpointLog | undefined;
+  /** Of the checkpoint; without one, fresh for every start. */
+  readonly streamId: string;
+  /** Higher for every newer driver of the stream; without a checkpoint 1. */
+  readonly epoch: number;
   /** The checkpoint store, for counting its operations. */
   readonly store: ObjectStore | undefined;
   readonly zeroTimeMs: number;

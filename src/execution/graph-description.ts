@@ -2,17 +2,26 @@ import { TidemarkError } from '../base/errors.ts';
 import type { StagedHandle } from '../checkpoint/records.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import type { StatefulNode } from '../dstream/stateful-node.ts';
+import type { SinkClass } from '../sinks/sink.ts';
 
 /** What the checkpoint keeps of a program, to compare with the next one (decision A1). Plain data; code is never in it. */
 export interface GraphDescription {
   readonly batchIntervalMs: number;
   readonly sources: readonly { readonly uid: string; readonly kind: string; readonly identity: Identity }[];
   readonly stateful: readonly { readonly uid: string; readonly operator: string; readonly parameters: Parameters }[];
-  readonly outputs: readonly { readonly uid: string; readonly kind: string; readonly description: string }[];
+  readonly outputs: readonly OutputDescription[];
   /** All operators in order of definition: for people. */
   readonly operators: readonly string[];
   /** State that was given up with `dropState`, by uid: the last batch before that. */
   readonly droppedState?: Readonly<Record<string, number>> | undefined;
+}
+
+interface OutputDescription {
+  readonly uid: string;
+  readonly kind: string;
+  readonly description: string;
+  /** Of a sink. */
+  readonly sinkClass?: SinkClass | undefined;
 }
 
 type Identity = Readonly<Record<string, string>>;
@@ -52,11 +61,11 @@ export function describeGraph(graph: DStreamGraph, stateful: readonly StatefulNo
     batchIntervalMs: graph.batchIntervalMs,
     sources: graph.sources.map(({ uid, source }) => ({ uid, kind: source.kind, identity: source.identity })),
     stateful: stateful.map(({ uid, operator, parameters }) => ({ uid, operator, parameters })),
-    outputs: graph.outputs.map((output) => ({
-      uid: output.uid,
-      kind: output.kind,
-      description: output.kind === 'sink' ? output.sink.description : output.kind,
-    })),
+    outputs: graph.outputs.map((output): OutputDescription => {
+      const { uid, kind } = output;
+      if (kind !== 'sink') return { uid, kind, description: kind };
+      return { uid, kind, description: output.sink.description, sinkClass: output.sink.sinkClass };
+    }),
     operators: graph.streams.map(({ operator }) => operator),
   };
 }
@@ -159,7 +168,8 @@ function outputMismatches(
   for (const uid of new Set(unpublished.map((handle) => handle.uid))) {
     const before = stored.outputs.find((output) => output.uid === uid);
     const now = running.outputs.find((output) => output.uid === uid);
-    if (now?.kind === 'sink' && now.description === (before?.description ?? now.description)) continue;
+    const isSame = now?.description === before?.description && now?.sinkClass === before?.sinkClass;
+    if (now?.kind === 'sink' && (before === undefined || isSame)) continue;
     mismatches.push({
       what: `output '${uid}'`,
       stored: `${before?.description ?? 'sink'}, with committed batches that are not published yet`,

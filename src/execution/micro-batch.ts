@@ -4,7 +4,7 @@ import { Batch } from '../dstream/batch.ts';
 import { planAhead, planBatch } from './batch-plan.ts';
 import { BatchReport } from './batch-report.ts';
 import type { Driver } from './driver.ts';
-import { type Effects, publish, runOutputs } from './outputs.ts';
+import { type Effects, publish, runOutputs, unpublishedOf } from './outputs.ts';
 
 /**
  * One batch, from top to bottom. Everything that decides about exactly-once is on this page; what it calls is straight.
@@ -64,6 +64,7 @@ async function runReported(driver: Driver, timeMs: number, report: BatchReport):
         positions: plan.positions,
         deltas,
         handles: effects.handles,
+        outputs: Array.from(effects.rows, ([uid, bytes]) => ({ uid, bytes })),
         receipts: driver.receipts,
         plan: next?.planned,
       });
@@ -86,7 +87,7 @@ async function runReported(driver: Driver, timeMs: number, report: BatchReport):
   }
   await ports.crash('batch:state-merged');
 
-  await publish(driver, effects.handles); // B2
+  await publish(driver, unpublishedOf(effects)); // B2
   for (const print of effects.prints) print();
   const endMs = ports.clock.now();
 

@@ -1,14 +1,17 @@
 import { TidemarkError, toError } from '../base/errors.ts';
-import type { StagedHandle } from '../checkpoint/records.ts';
+import type { StagedHandle, UnpublishedHandle } from '../checkpoint/records.ts';
 import type { Batch } from '../dstream/batch.ts';
 import { formatPrint, type Output } from '../dstream/output.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import type { BatchReport } from './batch-report.ts';
 import type { Driver } from './driver.ts';
+import { publishOutput, stageOutput } from './sink-delivery.ts';
 
 /** What a batch leaves to be done once it is committed. */
 export interface Effects {
   readonly handles: StagedHandle[];
+  /** By output uid: rows that are kept in the record. */
+  readonly rows: Map<string, Uint8Array>;
   readonly prints: (() => void)[];
 }
 
@@ -24,7 +27,7 @@ export async function runOutputs(
   outputs: readonly { readonly output: Output; readonly rdd: RDD<unknown> | undefined }[],
   report: BatchReport,
 ): Promise<Effects> {
-  const effects: Effects = { handles: [], prints: [] };
+  const effects: Effects = { handles: [], rows: new Map(), prints: [] };
   const staging: { readonly output: Output; readonly stage: () => Promise<void> }[] = [];
   const failures: unknown[] = [];
   for (const { output, rdd } of outputs) {
@@ -80,7 +83,8 @@ async function runOutput(
       const { uid, sink } = output;
       const partitions = await rdd.collectPartitions();
       return async () => {
-        const handle = await sink.stage({ batchId, batchTimeMs: timeMs, generation }, partitions);
+        const { handle, rows } = await stageOutput(sink, { batchId, batchTimeMs: timeMs, generation }, partitions);
+        if (rows !== undefined) effects.rows.set(uid, rows);
         if (handle !== undefined) effects.handles.push({ uid, batchId, batchTimeMs: timeMs, handle });
       };
     }
@@ -103,12 +107,25 @@ function outputFailed(uid: string, batch: Batch, error: unknown): TidemarkError 
   );
 }
 
+/** What a batch has to publish once it is committed: its handles, with the rows that stay in memory until then. */
+export function unpublishedOf({ handles, rows }: Effects): readonly UnpublishedHandle[] {
+  return handles.map((handle) => {
+    const bytes = rows.get(handle.uid);
+    return bytes === undefined ? handle : { ...handle, rows: { kind: 'inline', bytes } };
+  });
+}
+
 /** Makes committed output visible. Also at a restart, for handles that have no receipt yet. */
-export async function publish(driver: Driver, handles: readonly StagedHandle[]): Promise<void> {
-  await driver.ports.crash('publish:before');
-  for (const { uid, batchId, handle } of handles) {
-    const output = driver.graph.outputs.find((candidate) => candidate.uid === uid);
-    if (output?.kind === 'sink') await output.sink.publish(handle);
+export async function publish(driver: Driver, handles: readonly UnpublishedHandle[]): Promise<void> {
+  const { graph, log, ports, streamId, epoch } = driver;
+  await ports.crash('publish:before');
+  for (const { uid, batchId, batchTimeMs, handle, rows } of handles) {
+    const output = graph.outputs.find((candidate) => candidate.uid === uid);
+    if (output?.kind === 'sink') {
+      const bytes = rows?.kind === 'inline' ? rows.bytes : rows && (await log?.readContent(rows));
+      const batch = { streamId, uid, epoch, batchId, batchTimeMs };
+      await publishOutput(output.sink, { handle, rows: bytes, batch });
+    }
     driver.receipts.push({ uid, batchId });
     await driver.ports.crash('publish:one-done');
   }

@@ -66,6 +66,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   const { graph, ports, rdds, listeners, settings, checkpoint } = request;
   const startedMs = ports.clock.now();
   graph.validate();
+  if (checkpoint === undefined) requireNoOutbox(graph);
   const reachable = graph.reachable();
   const stateful = graph.stateful.filter((node) => reachable.has(node));
 
@@ -88,6 +89,8 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     listeners,
     rates: rateController(request),
     log,
+    streamId: log?.streamId ?? request.random.id(),
+    epoch: log?.epoch ?? 1,
     store: checkpoint?.store,
     zeroTimeMs,
     generation: status?.generation ?? 0,
@@ -98,7 +101,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     replayedBatchId: status?.plan?.batchId,
     receipts: [],
   };
-  await openSinks(driver, log?.streamId ?? request.random.id());
+  await openSinks(driver);
   await publish(driver, status?.unpublished ?? []);
   await sweepSinks(driver);
   await ports.crash('recovery:republished');
@@ -125,6 +128,18 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
       tookMs: ports.clock.now() - startedMs,
     },
   };
+}
+
+/** Without a checkpoint there is nothing its readers could read. @throws GRAPH_INVALID */
+function requireNoOutbox(graph: DStreamGraph): void {
+  const outbox = graph.outputs.find((output) => output.kind === 'sink' && output.sink.sinkClass === 'outbox');
+  if (outbox === undefined) return;
+  throw new TidemarkError(
+    'GRAPH_INVALID',
+    `Output '${outbox.uid}' is an outbox, which lives in the checkpoint, and this context has none: use ` +
+      'StreamingContext.getOrCreate(url, create), or another sink.',
+    { context: { uid: outbox.uid } },
+  );
 }
 
 function rateController({ graph, backpressure }: StartRequest): RateController | undefined {
@@ -191,16 +206,17 @@ function lastBatchId(status: StreamStatus | undefined): number {
   return status?.lastBatch?.batchId ?? 0;
 }
 
-async function openSinks(driver: Driver, streamId: string): Promise<void> {
-  for (const output of driver.graph.outputs) {
-    if (output.kind !== 'sink') continue;
-    await output.sink.open({ streamId, uid: output.uid, epoch: driver.log?.epoch ?? 1 });
+async function openSinks({ graph, streamId, epoch }: Driver): Promise<void> {
+  for (const output of graph.outputs) {
+    if (output.kind === 'sink') await output.sink.open?.({ streamId, uid: output.uid, epoch });
   }
 }
 
 /** What older drivers staged and never committed; only once everything committed is published. */
 async function sweepSinks(driver: Driver): Promise<void> {
-  for (const output of driver.graph.outputs) if (output.kind === 'sink') await output.sink.sweep?.();
+  for (const output of driver.graph.outputs) {
+    if (output.kind === 'sink' && output.sink.sinkClass === 'staged') await output.sink.sweep?.();
+  }
 }
 
 const receiverEvents = {

@@ -178,7 +178,7 @@ export class StreamLife implements Stoppable {
     }
     const { graph, checkpoint } = this.#program;
     for (const { source } of graph.sources) await attempt(() => source.stop());
-    for (const output of graph.outputs) if (output.kind === 'sink') await attempt(() => output.sink.close());
+    for (const output of graph.outputs) if (output.kind === 'sink') await attempt(async () => output.sink.close?.());
     await attempt(() => checkpoint.close());
     shutdownHook.remove(this);
     this.#release();

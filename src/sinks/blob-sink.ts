@@ -7,7 +7,7 @@ import { openObjectStore, type StoreOptions, storeOptionNames } from '../storage
 import { parseStoreUrl } from '../storage/store-url.ts';
 import { outputName, stagingEpoch, stagingName, stagingPrefix } from './blob-layout.ts';
 import { encodeLines, type LineFormat, lineFormats } from './line-format.ts';
-import type { Sink, SinkBatch, SinkOpening } from './sink.ts';
+import type { SinkBatch, SinkOpening, StagedSink } from './sink.ts';
 
 /** Where to write, how to get in (as for every store), and in what form. */
 export interface BlobSinkOptions extends StoreOptions {
@@ -41,7 +41,7 @@ interface BlobHandle {
  *
  * @throws TidemarkError OPTION_INVALID, URL_INVALID
  */
-export function blobSink(options: BlobSinkOptions): Sink<unknown> {
+export function blobSink(options: BlobSinkOptions): StagedSink<unknown> {
   requireKnownOptions('blobSink', options, [...ownOptionNames, ...storeOptionNames]);
   const { format = 'jsonl', ...rest } = options;
   if (!lineFormats.includes(format)) {
@@ -79,7 +79,8 @@ export interface BlobForm {
  *   S4. A staged object is removed only when its output is there, or its driver is fenced and all that it committed
  *       is published (sweep).
  */
-export class BlobSink implements Sink<unknown> {
+export class BlobSink implements StagedSink<unknown> {
+  readonly sinkClass = 'staged';
   readonly kind: string;
   readonly guarantee = 'exactly once';
   readonly description: string;

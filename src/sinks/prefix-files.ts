@@ -5,7 +5,7 @@ import { type StoreOptions, storeOptionNames } from '../storage/open-store.ts';
 import { parseStoreUrl } from '../storage/store-url.ts';
 import { BlobSink } from './blob-sink.ts';
 import { encodeLines } from './line-format.ts';
-import type { Sink } from './sink.ts';
+import type { StagedSink } from './sink.ts';
 
 interface FilePlace {
   readonly prefix: string;
@@ -18,7 +18,11 @@ interface FilePlace {
  *
  * @throws OPTION_INVALID, URL_INVALID
  */
-export function prefixFilesSink(format: 'text' | 'objects', place: FilePlace, options: StoreOptions): Sink<unknown> {
+export function prefixFilesSink(
+  format: 'text' | 'objects',
+  place: FilePlace,
+  options: StoreOptions,
+): StagedSink<unknown> {
   const method = format === 'text' ? 'saveAsTextFiles' : 'saveAsObjectFiles';
   requireKnownOptions(method, options, storeOptionNames);
   const { url, name } = splitPrefix(method, place.prefix);

@@ -12,7 +12,7 @@ describe('blobSink on Azurite', () => {
     const url = `${azurite.newUrl()}/results`;
     const access = { connectionString: azurite.connectionString, createContainer: true };
     const first = blobSink({ url, ...access, inlineBytesMax: 100 });
-    await first.open({ streamId: 's', uid: 'out', epoch: 1 });
+    await first.open?.({ streamId: 's', uid: 'out', epoch: 1 });
     const small = ['small'];
     const large = Array.from({ length: 1_000 }, (_, i) => ({ i, text: 'größer' }));
     const handles = [
@@ -22,13 +22,13 @@ describe('blobSink on Azurite', () => {
     // Staged and never committed.
     await first.stage({ batchId: 3, batchTimeMs: 3_000, generation: 0 }, [large]);
     await first.publish(handles[0]);
-    await first.close();
+    await first.close?.();
 
     const second = blobSink({ url, ...access, inlineBytesMax: 100 });
-    await second.open({ streamId: 's', uid: 'out', epoch: 2 });
+    await second.open?.({ streamId: 's', uid: 'out', epoch: 2 });
     for (const handle of handles) await second.publish(structuredClone(handle));
     await second.sweep?.();
-    await second.close();
+    await second.close?.();
 
     const rows: unknown[] = [];
     for await (const row of readBlobOutput(url, 'out', access)) rows.push(row);

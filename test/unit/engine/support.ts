@@ -4,7 +4,7 @@ import { TidemarkError } from '../../../src/base/errors.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { Seconds } from '../../../src/base/time.ts';
 import type { StreamingContextOptions } from '../../../src/execution/context-options.ts';
-import type { Sink, SinkBatch } from '../../../src/sinks/sink.ts';
+import type { SinkBatch, StagedSink } from '../../../src/sinks/sink.ts';
 import type { Source } from '../../../src/sources/source.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import type { ObjectStore } from '../../../src/storage/object-store.ts';
@@ -87,8 +87,9 @@ export class Shelf {
   failPublish: Error | undefined;
 
   /** A sink for one driver. */
-  sink(name = 'shelf'): Sink<unknown> {
+  sink(name = 'shelf'): StagedSink<unknown> {
     return {
+      sinkClass: 'staged',
       kind: 'shelf',
       guarantee: 'exactly once',
       description: `shelf ${name}`,

@@ -65,6 +65,7 @@ export function defineProgram(ssc: StreamingContext, sink: Sink<unknown> = quiet
 
 export function quietSink(): Sink<unknown> {
   return {
+    sinkClass: 'staged',
     kind: 'quiet',
     guarantee: 'exactly once',
     description: 'nowhere',

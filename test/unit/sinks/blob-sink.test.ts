@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { readBlobOutput, readBlobOutputBatches } from '../../../src/sinks/blob-output.ts';
 import { type BlobSinkOptions, blobSink } from '../../../src/sinks/blob-sink.ts';
-import type { Sink } from '../../../src/sinks/sink.ts';
+import type { StagedSink } from '../../../src/sinks/sink.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import { FaultyStore, type StoreFault, type StoreFaultPattern } from '../../../src/testing/faulty-store.ts';
 import { collect, id, text } from '../../support/object-store-suite.ts';
@@ -18,7 +18,7 @@ class Place {
   readonly store = new MemoryStore({ name: this.name });
   readonly stores: FaultyStore[] = [];
 
-  async driver(epoch: number, options: Partial<BlobSinkOptions> = {}): Promise<Sink<unknown>> {
+  async driver(epoch: number, options: Partial<BlobSinkOptions> = {}): Promise<StagedSink<unknown>> {
     const sink = blobSink({
       url: this.url,
       random: new SeededRandom(epoch),
@@ -29,7 +29,7 @@ class Place {
       },
       ...options,
     });
-    await sink.open({ streamId: 'stream-1', uid, epoch });
+    await sink.open?.({ streamId: 'stream-1', uid, epoch });
     return sink;
   }
 
@@ -286,12 +286,12 @@ describe('blobSink', () => {
       for (const odd of ['a/b', '..', 'spaced out', '_staging', 'ünïcode', 'dot.']) {
         const url = `memory:sink-${places++}`;
         const sink = blobSink({ url });
-        await sink.open({ streamId: 's', uid: odd, epoch: 1 });
+        await sink.open?.({ streamId: 's', uid: odd, epoch: 1 });
         await sink.publish(await sink.stage(batch(1), [[odd]]));
         const rows: unknown[] = [];
         for await (const row of readBlobOutput(url, odd)) rows.push(row);
         expect(rows).toEqual([odd]);
-        await sink.close();
+        await sink.close?.();
       }
     });
   });
@@ -323,8 +323,8 @@ describe('blobSink', () => {
   it('cannot be used before open or after close', async () => {
     const place = new Place();
     const sink = await place.driver(1);
-    await sink.close();
-    await sink.close();
+    await sink.close?.();
+    await sink.close?.();
     await expect(sink.stage(batch(1), [['x']])).rejects.toMatchObject({ code: 'STATUS_INVALID' });
   });
 });
