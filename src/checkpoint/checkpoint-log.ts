@@ -15,9 +15,18 @@ import type {
 import { LogWriter } from './log-writer.ts';
 import { type ExtentKind, extentKindDue, type PendingManifest, writeManifestObjects } from './manifest-writer.ts';
 import { segmentName } from './object-names.ts';
-import type { BatchCommit, FenceContent, PlannedBatch, Receipt, StateExtent, StreamStatus } from './records.ts';
+import type {
+  BatchCommit,
+  FenceContent,
+  PlannedBatch,
+  Receipt,
+  Savepoint,
+  StateExtent,
+  StreamStatus,
+} from './records.ts';
 import { Retention, type RetentionReport } from './retention.ts';
 import { writeHint } from './root-objects.ts';
+import { requirePinnable, savepointNamed } from './savepoints.ts';
 import { readParts } from './state-loader.ts';
 import { receiptKey, statusAfter } from './status-fold.ts';
 import {
@@ -113,6 +122,7 @@ export class CheckpointLog {
     this.#changes = stream.changesSinceManifest();
     this.#changes.records += 1;
     this.#retention = new Retention(store, settings, fence.epoch);
+    this.#retention.noteSavepoints(this.streamId, this.#status.savepoints);
   }
 
   /** The stream up to the fence: what state must be loaded from. Its `status` is the one before the fence. Until the first commit. */
@@ -232,6 +242,24 @@ export class CheckpointLog {
     }
   }
 
+  /** A savepoint of the stream as it stands: one write, no copy. @throws OPTION_INVALID, LIMIT_EXCEEDED */
+  pin(name: string, requestId: string | undefined): Promise<Savepoint> {
+    return this.#exclusive('pin', async () => {
+      requirePinnable(this.#status, name);
+      const pin = { name, requestId: requestId ?? null, pinnedMs: this.#writer.tail.serverTimeMs };
+      await this.#append((place) => ({ ...place, kind: 'pin', pin }));
+      return this.#status.savepoints.at(-1)!;
+    });
+  }
+
+  /** What only this savepoint needed goes at the next cleaning. @throws OPTION_INVALID */
+  unpin(name: string): Promise<void> {
+    return this.#exclusive('unpin', async () => {
+      savepointNamed(this.#status, name);
+      await this.#append((place) => ({ ...place, kind: 'unpin', name }));
+    });
+  }
+
   /** Raises the floor and deletes what no kept manifest needs. Cheap when the last record adopted no manifest. */
   retain(): Promise<RetentionReport> {
     return this.#exclusive('retain', () => this.#retention.run());
@@ -307,6 +335,7 @@ export class CheckpointLog {
       throw error;
     }
     this.#status = status;
+    this.#retention.noteSavepoints(this.streamId, status.savepoints);
     if (pending !== undefined) {
       this.#inForce = pending;
       this.#pending = undefined;

@@ -126,6 +126,11 @@ export interface Manifest {
   readonly serverTimeMs: number;
   /** As of `slot`. */
   readonly status: StreamStatus;
+  /**
+   * Of the state in `extents`, when it is not that of `status`: a rewind or seed writes the state it goes on from before
+   * the record that makes it current.
+   */
+  readonly stateFingerprints?: Readonly<Record<string, string>> | undefined;
   /** Per operator in the order they are applied: one base, then deltas. */
   readonly extents: readonly ManifestExtent[];
   /** Older manifests that are kept, oldest first. */

@@ -13,6 +13,8 @@ import {
   segmentPrefix,
   snapshotPrefix,
 } from './object-names.ts';
+import { PinnedObjects } from './pinned-objects.ts';
+import type { Savepoint } from './records.ts';
 import { encodeFloor, type Register, readFloor } from './root-objects.ts';
 
 export interface RetentionReport {
@@ -49,6 +51,7 @@ interface Dated {
  *   G4. snapshots that a manifest of slot s stopped listing, s <= f: only manifests before s refer to them.
  *   G5. snapshots of an older epoch that neither the manifest in force lists nor the retired list names: that epoch is
  *       fenced, nothing can adopt them any more.
+ * What a savepoint needs is not dead: it waits until the savepoint is gone.
  *
  * In the steady state it knows all names itself. Once per driver it lists what earlier drivers left behind.
  */
@@ -66,11 +69,22 @@ export class Retention {
   #manifests: Dated[] = [];
   #retired: Dated[] = [];
   #dead: string[] = [];
+  #streamId = '';
+  #savepoints: readonly Savepoint[] = [];
+  #pinned = PinnedObjects.none;
+  /** Dead, but for a savepoint. */
+  #withheld: Dated[] = [];
 
   constructor(store: ObjectStore, settings: CheckpointSettings, epoch: number) {
     this.#store = store;
     this.#settings = settings;
     this.#epoch = epoch;
+  }
+
+  /** Those of the stream, after every record that changes them. */
+  noteSavepoints(streamId: string, savepoints: readonly Savepoint[]): void {
+    this.#streamId = streamId;
+    this.#savepoints = savepoints;
   }
 
   /** Segments of a committed record of this driver. */
@@ -100,6 +114,7 @@ export class Retention {
     if (!this.#isDue || manifest === undefined) return this.#report(0, []);
     if (!(await this.#raiseFloor(floor))) return this.#report(0, []);
     await this.#settings.crashHook('retention:floor-raised');
+    this.#pinned = await PinnedObjects.read(this.#store, this.#streamId, this.#savepoints, this.#pinned);
     if (!this.#isSwept) await this.#sweep(manifest, floor);
     this.#collect(floor);
     const { deleted, refused } = await this.#deleteSome();
@@ -126,7 +141,7 @@ export class Retention {
       const slot = parseLogName(name);
       if (slot === undefined) continue;
       if (slot > floor) break;
-      this.#dead.push(name);
+      this.#give({ name, slot });
     }
     this.#cleanedTo = floor;
     const ownSegments = new Set(this.#segments.map(({ name }) => name));
@@ -144,7 +159,7 @@ export class Retention {
     for await (const name of this.#names(snapshotPrefix)) {
       const parsed = parseContentName(name);
       if (parsed === undefined || parsed.epoch >= this.#epoch || live.has(name) || retired.has(name)) continue;
-      this.#dead.push(name); // G5
+      this.#give({ name, slot: parsed.slot }); // G5
     }
     this.#isSwept = true;
   }
@@ -158,16 +173,25 @@ export class Retention {
   }
 
   #collect(floor: number): void {
-    for (let slot = this.#cleanedTo + 1; slot <= floor; slot++) this.#dead.push(logName(slot)); // G1
+    for (let slot = this.#cleanedTo + 1; slot <= floor; slot++) this.#give({ name: logName(slot), slot }); // G1
     this.#cleanedTo = Math.max(this.#cleanedTo, floor);
     this.#manifests = this.#moveDead(this.#manifests, (slot) => slot < floor); // G2
     this.#segments = this.#moveDead(this.#segments, (slot) => slot <= floor); // G3
     this.#retired = this.#moveDead(this.#retired, (slot) => slot <= floor); // G4
+    const withheld = this.#withheld;
+    this.#withheld = [];
+    for (const object of withheld) this.#give(object);
   }
 
   #moveDead(objects: readonly Dated[], isDead: (slot: number) => boolean): Dated[] {
-    for (const { name, slot } of objects) if (isDead(slot)) this.#dead.push(name);
+    for (const object of objects) if (isDead(object.slot)) this.#give(object);
     return objects.filter(({ slot }) => !isDead(slot));
+  }
+
+  /** Dead, unless a savepoint needs it: then it is looked at again at the next call. */
+  #give(object: Dated): void {
+    if (this.#pinned.has(object.name)) this.#withheld.push(object);
+    else this.#dead.push(object.name);
   }
 
   async #deleteSome(): Promise<{ readonly deleted: number; readonly refused: readonly string[] }> {

@@ -154,7 +154,7 @@ export class RecoveredStream implements StreamCheckpoint {
   }
 
   async loadState(apply: ApplyState): Promise<LoadedState> {
-    const pieces = this.#pieces();
+    const { pieces } = this;
     const fetched: Promise<Uint8Array>[] = [];
     let bytes = 0;
     for (const [index, { uid, sinceManifest }] of pieces.entries()) {
@@ -172,7 +172,8 @@ export class RecoveredStream implements StreamCheckpoint {
     return { extents: pieces.length, bytes };
   }
 
-  #pieces(): readonly StatePiece[] {
+  /** All state, per operator in the order it must be applied. */
+  get pieces(): readonly StatePiece[] {
     const pieces: StatePiece[] = [];
     for (const { uid, lengthBytes, parts } of this.#manifest?.extents ?? []) {
       if (lengthBytes > 0) pieces.push({ uid, content: { kind: 'parts', parts }, sinceManifest: false });
@@ -207,7 +208,7 @@ export class RecoveredStream implements StreamCheckpoint {
   }
 }
 
-interface StatePiece {
+export interface StatePiece {
   readonly uid: string;
   readonly content: Content;
   readonly sinceManifest: boolean;

@@ -1,5 +1,6 @@
-import { type CheckpointReport, inspectCheckpoint } from '../inspect/inspect-checkpoint.ts';
+import { type CheckpointReport, inspectCheckpoint, type SavepointRow } from '../inspect/inspect-checkpoint.ts';
 import { formatSections, print, printJson, timeText, valueText } from './report.ts';
+import type { TableRow } from './table.ts';
 import { jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
 
 const form: VerbForm = {
@@ -22,6 +23,16 @@ export async function runInspect(args: readonly string[]): Promise<void> {
   });
   if (given.has('json')) printJson(report);
   else print(formatReport(report));
+}
+
+export function savepointTable(savepoints: readonly SavepointRow[]): readonly TableRow[] {
+  return savepoints.map(({ name, batchId, batchTimeMs, madeMs, isAbandoned }) => ({
+    name,
+    batch: batchId,
+    'batch time': timeText(batchTimeMs),
+    made: timeText(madeMs),
+    note: isAbandoned ? 'a rewind went back behind it' : '',
+  }));
 }
 
 export function formatReport({ url, stream, ...report }: CheckpointReport): string {
@@ -84,6 +95,7 @@ export function formatReport({ url, stream, ...report }: CheckpointReport): stri
         return { uid, description, batch: batchId, 'batch time': timeText(batchTimeMs) };
       }),
     },
+    { title: 'Savepoints', rows: savepointTable(report.savepoints) },
     {
       title: 'Manifests',
       rows: report.manifests.map(({ slot, writtenMs, bytes, inForce }) => {

@@ -4,6 +4,8 @@ import { corrupt } from '../checkpoint/corruption.ts';
 import { readManifest } from '../checkpoint/manifest-codec.ts';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { formatName, logName } from '../checkpoint/object-names.ts';
+import { PinnedObjects } from '../checkpoint/pinned-objects.ts';
+import { readStream } from '../checkpoint/read-checkpoint.ts';
 import { encodeFloor, writeHint } from '../checkpoint/root-objects.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { StoreOptions } from '../storage/open-store.ts';
@@ -85,9 +87,14 @@ async function copy(
     if (manifest === undefined) throw corrupt(reference.name, 'it is missing, and the log refers to it');
     for (const { parts } of manifest.extents) for (const { object } of parts) snapshots.add(object);
   }
+  const stream = await readStream(from, 'by hint');
+  const pinned = await PinnedObjects.read(from, format.streamId, stream?.status.savepoints ?? []);
   const records = Array.from({ length: tailSlot - floor }, (_, index) => logName(floor + 1 + index));
   const ofSources = [...objects.values()].filter(({ kind }) => kind === 'source').map(({ name }) => name);
-  const names = [...ofSources, ...segments, ...snapshots, ...manifests.map(({ name }) => name), ...records, formatName];
+  const referred = [...segments, ...snapshots, ...manifests.map(({ name }) => name), ...records];
+  const isReferred = new Set(referred);
+  const ofSavepoints = [...objects.keys()].filter((name) => pinned.has(name) && !isReferred.has(name));
+  const names = [...ofSources, ...ofSavepoints, ...referred, formatName];
 
   let done = 0;
   let bytes = 0;

@@ -2,6 +2,7 @@ import { positiveInteger } from '../base/options.ts';
 import type { LogRecord, ManifestReference } from '../checkpoint/log-record.ts';
 import { logName } from '../checkpoint/object-names.ts';
 import { readStream } from '../checkpoint/read-checkpoint.ts';
+import type { StreamStatus } from '../checkpoint/records.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type CheckpointTarget, type CheckpointToolOptions, noStream, withCheckpoint } from './checkpoint-target.ts';
 import { onSteadyFloor, readRecords, readRetainedLog, segmentsOf } from './retained-log.ts';
@@ -43,6 +44,8 @@ export interface CheckpointReport {
     readonly batchId: number;
     readonly batchTimeMs: number;
   }[];
+  /** Oldest first. */
+  readonly savepoints: readonly SavepointRow[];
   /** Kept ones, oldest first; the last is in force. */
   readonly manifests: readonly ManifestRow[];
   readonly objects: readonly { readonly kind: ObjectKind; readonly count: number; readonly bytes: number }[];
@@ -88,6 +91,24 @@ export interface SourceRow {
   readonly position: unknown;
   /** Of the recorded plan. */
   readonly planned: unknown;
+}
+
+/** A batch that is kept until its savepoint is removed. */
+export interface SavepointRow {
+  readonly name: string;
+  readonly batchId: number;
+  readonly batchTimeMs: number;
+  /** By the store's clock. */
+  readonly madeMs: number;
+  readonly generation: number;
+  /** A rewind went back behind it: it can be forked, not rewound to. */
+  readonly isAbandoned: boolean;
+}
+
+export function savepointRows({ savepoints }: StreamStatus): readonly SavepointRow[] {
+  return savepoints.map(({ name, batchId, batchTimeMs, pinnedMs, generation, isAbandoned }) => {
+    return { name, batchId, batchTimeMs, madeMs: pinnedMs, generation, isAbandoned };
+  });
 }
 
 export interface ManifestRow {
@@ -167,6 +188,7 @@ async function inspect(store: ObjectStore, recordsMax: number): Promise<Checkpoi
     unpublished: status.unpublished.map(({ uid, batchId, batchTimeMs }) => {
       return { uid, description: graph.outputs.get(uid) ?? '', batchId, batchTimeMs };
     }),
+    savepoints: savepointRows(status),
     manifests: manifestRows(stream.manifestReference, manifest?.history ?? [], objects),
     objects: countByKind(objects.values()),
   };

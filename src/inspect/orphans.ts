@@ -18,6 +18,8 @@ export interface InUse {
   readonly names: ReadonlySet<string>;
   /** Snapshots a kept manifest still names as retired. */
   readonly retired: ReadonlySet<string>;
+  /** Kept by a savepoint. */
+  readonly isPinned: (name: string) => boolean;
   /** Uids of the inputs. */
   readonly sources: ReadonlySet<string>;
 }
@@ -35,9 +37,10 @@ const belowFloor = 'below the floor: what an interrupted cleaning left, goes at 
 
 function whyOrphan(
   object: StoredObject,
-  { floor, tailSlot, epoch, names, retired, sources }: InUse,
+  { floor, tailSlot, epoch, names, retired, isPinned, sources }: InUse,
 ): string | undefined {
   const { name, kind, slot } = object;
+  if (isPinned(name)) return undefined;
   switch (kind) {
     case 'format':
     case 'hint':

@@ -4,6 +4,7 @@ import type { Manifest, ManifestReference } from '../checkpoint/log-record.ts';
 import { readManifest } from '../checkpoint/manifest-codec.ts';
 import { floorAfter } from '../checkpoint/manifest-writer.ts';
 import { hintName } from '../checkpoint/object-names.ts';
+import { PinnedObjects } from '../checkpoint/pinned-objects.ts';
 import { readStream } from '../checkpoint/read-checkpoint.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type CheckpointTarget, type CheckpointToolOptions, noStream, withCheckpoint } from './checkpoint-target.ts';
@@ -76,14 +77,16 @@ async function plan(store: ObjectStore, options: CleaningOptions): Promise<Clean
     }
     for (const { object } of manifest.retired) retired.add(object);
   }
-  const { epoch, positions } = stream.status;
+  const { epoch, positions, savepoints } = stream.status;
+  const pinned = await PinnedObjects.read(store, stream.streamId, savepoints);
+  const isPinned = (name: string): boolean => pinned.has(name);
   const sources = new Set(Object.keys(positions));
-  const orphans = findOrphans(objects.values(), { floor, tailSlot, epoch, names: needed, retired, sources });
+  const orphans = findOrphans(objects.values(), { floor, tailSlot, epoch, names: needed, retired, isPinned, sources });
   const isOrphan = new Set(orphans.map(({ name }) => name));
 
   const deletes = [...objects.values()]
     .filter(({ kind, slot, name }) => {
-      if (isOrphan.has(name)) return false;
+      if (isOrphan.has(name) || isPinned(name)) return false;
       if (kind === 'record' || kind === 'segment') return slot <= nextFloor;
       return (kind === 'manifest' || kind === 'snapshot') && !neededNext.has(name);
     })

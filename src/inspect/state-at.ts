@@ -1,10 +1,13 @@
 import { TidemarkError } from '../base/errors.ts';
 import { corrupt } from '../checkpoint/corruption.ts';
-import type { BatchRecord, Manifest, ManifestReference } from '../checkpoint/log-record.ts';
+import type { LogRecord, Manifest, ManifestReference } from '../checkpoint/log-record.ts';
 import { readManifest } from '../checkpoint/manifest-codec.ts';
 import { logName } from '../checkpoint/object-names.ts';
-import { readParts } from '../checkpoint/state-loader.ts';
+import { readStream } from '../checkpoint/read-checkpoint.ts';
+import type { Savepoint } from '../checkpoint/records.ts';
+import { type PointPlace, readPoint } from '../checkpoint/stored-point.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { noStream } from './checkpoint-target.ts';
 import { type RetainedLog, readRecords, readRetainedLog } from './retained-log.ts';
 import { StoredState } from './stored-state.ts';
 
@@ -16,123 +19,164 @@ export interface StateAt {
   readonly operators: ReadonlyMap<string, StoredState>;
 }
 
-/** Batches whose state can still be put together. */
+/** Batches whose state can still be put together, besides those of savepoints. */
 export interface RetainedBatches {
   readonly first: number;
   readonly last: number;
 }
 
-interface Batch {
+/** A committed batch, or a rewind or seed that took an id like one. */
+export interface IndexedBatch extends PointPlace {
   readonly batchId: number;
   readonly batchTimeMs: number;
-  readonly slot: number;
+  /** Whether a rewind went back behind it. */
+  readonly isAbandoned: boolean;
+  /** Kept for it, whatever the floor. */
+  readonly savepoint: string | undefined;
 }
 
 /** The retained log, read once: where batches and manifests stand. */
 export interface LogIndex {
   readonly log: RetainedLog;
-  readonly batches: ReadonlyMap<number, Batch>;
-  /** Kept ones, oldest first. */
-  readonly manifests: readonly ManifestReference[];
+  /** What the last record announces: `gc/floor` may be raised up to there. */
+  readonly announcedFloor: number;
+  readonly batches: ReadonlyMap<number, IndexedBatch>;
+  readonly savepoints: readonly Savepoint[];
   readonly retained: RetainedBatches;
 }
 
 /** @throws CHECKPOINT_MISSING, CHECKPOINT_CORRUPT; BATCH_NOT_RETAINED when there is no batch at all */
 export async function readLogIndex(store: ObjectStore): Promise<LogIndex> {
+  // Whatever it says is pinned was so before the log is looked at.
+  const stream = await readStream(store, 'by hint');
+  if (stream === undefined) throw noStream(store);
   const log = await readRetainedLog(store);
-  const batches = new Map<number, Batch>();
-  const manifests = new Map<string, ManifestReference>();
+  const walk = new IndexWalk();
   for await (const { record } of readRecords(store, log.floor + 1, log.tailSlot)) {
     const { manifest } = record.links;
-    if (manifest !== undefined && manifest.slot >= log.floor && !manifests.has(manifest.name)) {
-      manifests.set(manifest.name, manifest);
-      const { lastBatch } = (await manifestOf(store, log, manifest)).status;
-      // The record of that batch may be gone: the manifest stands for it.
-      if (lastBatch !== undefined && !batches.has(lastBatch.batchId)) {
-        batches.set(lastBatch.batchId, { ...lastBatch, slot: manifest.slot });
-      }
+    if (manifest !== undefined && manifest.slot >= log.floor && !walk.knows(manifest)) {
+      const found = await readManifest(store, manifest, log.format.streamId);
+      if (found === undefined) throw corrupt(manifest.name, 'it is missing, and the log refers to it');
+      walk.addManifest(manifest, found);
     }
-    if (record.kind === 'batch') {
-      const { batchId, batchTimeMs, slot } = record;
-      batches.set(batchId, { batchId, batchTimeMs, slot });
-    }
+    walk.add(record);
   }
+  const { batches } = walk;
   if (batches.size === 0) {
     throw new TidemarkError('BATCH_NOT_RETAINED', `The stream at ${store.url} has not committed a batch yet.`);
   }
   const ids = [...batches.keys()];
   const retained = { first: Math.min(...ids), last: Math.max(...ids) };
-  return { log, batches, manifests: [...manifests.values()], retained };
+  for (const { batchId, batchTimeMs, name, manifest: base, slot, isAbandoned } of stream.status.savepoints) {
+    batches.set(batchId, { batchId, batchTimeMs, base, slot, isAbandoned, savepoint: name });
+  }
+  const { savepoints } = stream.status;
+  return { log, announcedFloor: walk.announcedFloor, batches, savepoints, retained };
 }
 
 /**
- * Puts the state together from the newest kept manifest before the batch and the records after it.
+ * Puts the state together from the manifest before the batch and the records after it.
  * @param batchId undefined: the last batch.
- * @throws BATCH_NOT_RETAINED with the range that is kept; CHECKPOINT_CORRUPT; STATE_MISMATCH
+ * @throws BATCH_NOT_RETAINED with what is kept; CHECKPOINT_CORRUPT; STATE_MISMATCH
  */
 export async function loadStateAt(store: ObjectStore, index: LogIndex, batchId?: number): Promise<StateAt> {
-  const { log, retained } = index;
-  const wanted = index.batches.get(batchId ?? retained.last);
-  if (wanted === undefined) {
-    throw new TidemarkError(
-      'BATCH_NOT_RETAINED',
-      `The state after batch ${batchId} is not there any more, or not yet: the checkpoint at ${store.url} holds that of ` +
-        `batches ${retained.first} to ${retained.last}.`,
-      { context: { batchId, ...retained } },
-    );
-  }
+  const batch = batchOf(store, index, batchId ?? index.retained.last);
+  const point = await readPoint(store, index.log.format, batch);
   const states = new Map<string, StoredState>();
-  const stateOf = (uid: string): StoredState => {
+  await point.loadState((uid, bytes) => {
     const state = states.get(uid) ?? new StoredState(true);
     states.set(uid, state);
-    return state;
-  };
-  const reference = index.manifests.findLast(({ slot }) => slot <= wanted.slot);
-  let fingerprints: Readonly<Record<string, string>> = {};
-  if (reference !== undefined) {
-    const manifest = await manifestOf(store, log, reference);
-    fingerprints = manifest.status.fingerprints;
-    for (const { uid, parts } of manifest.extents) {
-      const bytes = parts.length === 0 ? new Uint8Array(0) : await readParts(store, parts);
-      stateOf(uid).apply(bytes);
-    }
-  }
-  for await (const { record } of readRecords(store, (reference?.slot ?? 0) + 1, wanted.slot)) {
-    if (record.kind !== 'batch') continue;
-    fingerprints = Object.fromEntries(record.deltas.map(({ uid, fingerprint }) => [uid, fingerprint]));
-    await applyBatch(store, record, stateOf);
-  }
+    state.apply(bytes);
+  });
   const operators = new Map<string, StoredState>();
-  for (const [uid, expected] of Object.entries(fingerprints)) {
-    const state = stateOf(uid);
-    if (state.fingerprint !== expected) throw mismatch(uid, wanted, expected, state.fingerprint);
+  for (const [uid, expected] of Object.entries(point.status.fingerprints)) {
+    const state = states.get(uid) ?? new StoredState(true);
+    if (state.fingerprint !== expected) throw mismatch(uid, batch, expected, state.fingerprint);
     operators.set(uid, state);
   }
-  return { batchId: wanted.batchId, batchTimeMs: wanted.batchTimeMs, operators };
+  return { batchId: batch.batchId, batchTimeMs: batch.batchTimeMs, operators };
 }
 
-async function applyBatch(
+/** @throws BATCH_NOT_RETAINED with what is kept */
+export function batchOf(
   store: ObjectStore,
-  record: BatchRecord,
-  stateOf: (uid: string) => StoredState,
-): Promise<void> {
-  for (const { uid, lengthBytes, content } of record.deltas) {
-    if (lengthBytes === 0) continue;
-    stateOf(uid).apply(content.kind === 'inline' ? content.bytes : await readParts(store, content.parts));
-  }
+  { batches, retained, savepoints }: LogIndex,
+  batchId: number,
+): IndexedBatch {
+  const batch = batches.get(batchId);
+  if (batch !== undefined) return batch;
+  const pinned = savepoints.map((one) => `${one.batchId} (${one.name})`).join(', ');
+  throw new TidemarkError(
+    'BATCH_NOT_RETAINED',
+    `The state after batch ${batchId} is not there any more, or not yet: the checkpoint at ${store.url} holds that of ` +
+      `batches ${retained.first} to ${retained.last}${pinned === '' ? '' : `, and of the savepoints ${pinned}`}.`,
+    { context: { batchId, ...retained } },
+  );
 }
 
-async function manifestOf(store: ObjectStore, log: RetainedLog, reference: ManifestReference): Promise<Manifest> {
-  const manifest = await readManifest(store, reference, log.format.streamId);
-  if (manifest === undefined) throw corrupt(reference.name, 'it is missing, and the log refers to it');
-  return manifest;
-}
-
-function mismatch(uid: string, { batchId, slot }: Batch, expected: string, actual: string): TidemarkError {
+function mismatch(uid: string, { batchId, slot }: IndexedBatch, expected: string, actual: string): TidemarkError {
   return new TidemarkError(
     'STATE_MISMATCH',
     `The state of '${uid}' after batch ${batchId} has fingerprint ${actual} where ${expected} was committed ` +
       `(${logName(slot)}). Run tidemark checkpoint verify.`,
     { context: { uid, batchId, expected, actual } },
   );
+}
+
+/** Goes along the records above the floor, in order. */
+class IndexWalk {
+  readonly batches = new Map<number, IndexedBatch>();
+  readonly #manifests = new Map<string, ManifestReference>();
+  announcedFloor = 0;
+
+  knows({ name }: ManifestReference): boolean {
+    return this.#manifests.has(name);
+  }
+
+  /** The record of its last batch may be gone: it stands for it, unless it holds the state of another batch. */
+  addManifest(reference: ManifestReference, { status: { lastBatch }, stateFingerprints }: Manifest): void {
+    this.#manifests.set(reference.name, reference);
+    if (stateFingerprints === undefined && lastBatch !== undefined && !this.batches.has(lastBatch.batchId))
+      this.#set(lastBatch, reference.slot);
+  }
+
+  add(record: LogRecord): void {
+    this.announcedFloor = record.links.floor;
+    switch (record.kind) {
+      case 'batch':
+        this.#set(record, record.slot);
+        break;
+      case 'rewind':
+        this.#abandonAfter(record.rewind.toBatchId);
+        this.#set(record.rewind, record.slot);
+        break;
+      case 'seed': {
+        const { batchId, batchTimeMs } = record.seed;
+        if (batchId !== null) this.#set({ batchId, batchTimeMs }, record.slot);
+        break;
+      }
+      case 'pin':
+      case 'unpin':
+      case 'fence':
+      case 'plan':
+      case 'drain':
+        break;
+    }
+  }
+
+  #set({ batchId, batchTimeMs }: Place, slot: number): void {
+    const base = [...this.#manifests.values()].findLast((manifest) => manifest.slot <= slot) ?? null;
+    this.batches.set(batchId, { batchId, batchTimeMs, slot, base, isAbandoned: false, savepoint: undefined });
+  }
+
+  #abandonAfter(toBatchId: number): void {
+    for (const batch of this.batches.values()) {
+      if (batch.batchId > toBatchId) this.batches.set(batch.batchId, { ...batch, isAbandoned: true });
+    }
+  }
+}
+
+interface Place {
+  readonly batchId: number;
+  readonly batchTimeMs: number;
 }

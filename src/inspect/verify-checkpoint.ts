@@ -1,4 +1,5 @@
 import { floorName, formatName, hintName, logName } from '../checkpoint/object-names.ts';
+import { PinnedObjects } from '../checkpoint/pinned-objects.ts';
 import { decodeHint, readFloor, readFormat } from '../checkpoint/root-objects.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import {
@@ -13,6 +14,7 @@ import { findOrphans, type Orphan } from './orphans.ts';
 import { attemptsMax, cleanedFaster, floorOrUndefined } from './retained-log.ts';
 import { listObjects, type StoredObject, tailSlotOf } from './stored-objects.ts';
 import { LogWalk } from './verify-log.ts';
+import { verifySavepoints } from './verify-savepoints.ts';
 
 export type { Finding } from './findings.ts';
 export type { Orphan } from './orphans.ts';
@@ -126,6 +128,12 @@ async function walk(store: ObjectStore, onProgress: (progress: WalkProgress) => 
     findings.add(floorName, `it is ${floor}, and no manifest holds the stream up to there`);
   }
 
+  const savepoints = log.status?.savepoints ?? [];
+  const pinned = await PinnedObjects.read(store, format?.streamId ?? '', savepoints);
+  const pinnedFingerprints =
+    format === undefined || log.status === undefined
+      ? 0
+      : await verifySavepoints(store, format, floor, log.status, findings);
   onProgress({ done: total, total });
   const names = new Set([...log.references.map(({ name }) => name), ...log.segments, ...log.snapshots]);
   const epoch = log.status?.epoch ?? 0;
@@ -137,7 +145,15 @@ async function walk(store: ObjectStore, onProgress: (progress: WalkProgress) => 
     floor,
     tailSlot,
     findings: found,
-    orphans: findOrphans(objects.values(), { floor, tailSlot, epoch, names, retired: log.retired, sources }),
+    orphans: findOrphans(objects.values(), {
+      floor,
+      tailSlot,
+      epoch,
+      names,
+      retired: log.retired,
+      isPinned: (name) => pinned.has(name),
+      sources,
+    }),
     checked: {
       objects: touched.size,
       records: log.recordsRead,
@@ -145,7 +161,7 @@ async function walk(store: ObjectStore, onProgress: (progress: WalkProgress) => 
       manifests: log.references.length,
       parts: log.state.partsRead,
       partBytes: log.state.bytesRead,
-      fingerprints: log.state.fingerprintsCompared,
+      fingerprints: log.state.fingerprintsCompared + pinnedFingerprints,
     },
   };
 }

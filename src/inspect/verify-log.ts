@@ -5,7 +5,7 @@ import { readManifest } from '../checkpoint/manifest-codec.ts';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { logName } from '../checkpoint/object-names.ts';
 import { decodeRecord } from '../checkpoint/record-codec.ts';
-import type { StreamStatus } from '../checkpoint/records.ts';
+import type { StreamPoint, StreamStatus } from '../checkpoint/records.ts';
 import type { StreamFormat } from '../checkpoint/root-objects.ts';
 import { emptyStatus, statusAfter } from '../checkpoint/status-fold.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -116,6 +116,8 @@ export class LogWalk {
       if (this.status === undefined) this.#state.forget();
     }
     if (record.kind === 'batch') await this.#checkBatch(record);
+    if (record.kind === 'rewind') this.#checkPoint(name, record.rewind);
+    if (record.kind === 'seed') this.#checkPoint(name, record.seed);
     this.#hashes.delete(slot - 1);
   }
 
@@ -170,8 +172,7 @@ export class LogWalk {
     const state = new StateWalk(store, objects, findings, touch);
     this.#checkOrder(name, manifest);
     for (const piece of piecesOf(manifest.extents)) await state.apply(name, piece, true);
-    for (const [uid, fingerprint] of Object.entries(manifest.status.fingerprints))
-      state.compare(name, uid, fingerprint);
+    for (const [uid, fingerprint] of Object.entries(fingerprintsOf(manifest))) state.compare(name, uid, fingerprint);
     this.#checkLengths(piecesOf(manifest.extents), 'snapshot', manifest.slot);
     await this.#goOnFrom(manifest, state, adoptedBy.slot);
   }
@@ -205,17 +206,23 @@ export class LogWalk {
     this.status = status;
   }
 
-  #checkOrder(name: string, { extents, status }: Manifest): void {
+  #checkOrder(name: string, manifest: Manifest): void {
     const { findings } = this.#input;
+    const fingerprints = fingerprintsOf(manifest);
     const based = new Set<string>();
-    for (const { uid, kind } of extents) {
+    for (const { uid, kind } of manifest.extents) {
       if (kind === 'base' ? based.has(uid) : !based.has(uid)) {
         findings.add(name, `its extents of '${uid}' are not one base and then deltas`);
       }
       based.add(uid);
-      if (!Object.hasOwn(status.fingerprints, uid))
-        findings.add(name, `it holds state of the unknown operator '${uid}'`);
+      if (!Object.hasOwn(fingerprints, uid)) findings.add(name, `it holds state of the unknown operator '${uid}'`);
     }
+  }
+
+  /** The state it goes on from is that of the manifest it adopts. */
+  #checkPoint(name: string, { fingerprints }: StreamPoint): void {
+    if (this.status === undefined) return;
+    for (const [uid, fingerprint] of Object.entries(fingerprints)) this.#state.compare(name, uid, fingerprint);
   }
 
   async #checkBatch(record: LogRecord & { readonly kind: 'batch' }): Promise<void> {
@@ -251,6 +258,11 @@ export class LogWalk {
     this.status = undefined;
     this.#state.forget();
   }
+}
+
+/** Of the state it holds. */
+function fingerprintsOf({ status, stateFingerprints }: Manifest): Readonly<Record<string, string>> {
+  return stateFingerprints ?? status.fingerprints;
 }
 
 function slotsAbove(floor: number, objects: ReadonlyMap<string, StoredObject>): readonly number[] {
