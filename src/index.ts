@@ -5,9 +5,10 @@ export { Duration, Milliseconds, Minutes, Seconds, Time } from './base/time.ts';
 export type { AsyncOptions } from './dstream/async-rows.ts';
 export { DStream, MapWithStateDStream, type RddsOf } from './dstream/dstream.ts';
 export type { InitialState } from './dstream/initial-state.ts';
-export type { KeyedWindowOptions } from './dstream/keyed-window.ts';
-export { type State, type StateFunction, StateSpec } from './dstream/map-with-state.ts';
+export type { KeyedWindowOptions, WindowStateOptions } from './dstream/keyed-window.ts';
+export { type MapStateOptions, type State, type StateFunction, StateSpec } from './dstream/map-with-state.ts';
 export type { BatchInfo as OutputBatch, ForeachBody, PartitionBody } from './dstream/output.ts';
+export type { RowWindowOptions } from './dstream/row-window.ts';
 export type { StatefulOptions, UidOption } from './dstream/stateful-node.ts';
 export type {
   PartitionStateUpdate,
@@ -77,6 +78,7 @@ export type { ReceiverOptions } from './sources/receiver/receiver-options.ts';
 export type { SocketConverter } from './sources/sockets/socket-receiver.ts';
 export type { SocketOptions } from './sources/sockets/socket-source.ts';
 export type { RateControlled, Source, SourcePlan, SourceStart } from './sources/source.ts';
+export type { MigrateFunction, MigrateSteps, SchemaOption, StateSchema } from './state/state-schema.ts';
 export type { StoreOptions, TokenCredentialLike } from './storage/open-store.ts';
 export {
   type StopOptions,

@@ -119,6 +119,12 @@ export const errorCodes = {
     meaning: 'The state read back does not have the fingerprint that was recorded when it was committed.',
     action: 'Report it with the checkpoint; restore a copy of the checkpoint.',
   },
+  STATE_MIGRATION_FAILED: {
+    kind: 'user',
+    meaning:
+      'A stored value could not be brought to the schema version of the program: `migrate` threw, or is missing.',
+    action: 'Correct `migrate` for the value the message names, or run the former program again: nothing was changed.',
+  },
   KEY_UNSUPPORTED: {
     kind: 'invalid',
     meaning: 'A key holds something that has no canonical encoding (a function, a Date, a class instance, undefined).',

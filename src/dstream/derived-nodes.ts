@@ -63,7 +63,16 @@ export function reduceWindow<T>(
   { inverse, length, slide, options }: WindowArguments<null, T>,
 ): StreamNode<T> {
   const keyed = derive(operator, stream, (rdd) => rdd.map((row): [null, T] => [null, row]));
-  const window = { operator, reduce, inverse, length, slide, uid: options?.uid, numPartitions: 1 };
+  const window = {
+    operator,
+    reduce,
+    inverse,
+    length,
+    slide,
+    uid: options?.uid,
+    schema: options?.schema,
+    numPartitions: 1,
+  };
   return derive(operator, new KeyedWindowNode<null, T>(keyed, window), (rdd) => rdd.values());
 }
 

@@ -6,9 +6,9 @@ import { filterStage, flatMapStage, mapStage } from '../rdd/stages.ts';
 import { type AsyncOptions, concurrencyDefault, throughAsync } from './async-rows.ts';
 import { derive, reduceWindow, requireFunction, transformOf, unionOf, windowArguments } from './derived-nodes.ts';
 import { KeyedWindowNode } from './keyed-window.ts';
-import { MapWithStateNode, StateSnapshotNode, type StateSpec } from './map-with-state.ts';
+import { type MapStateOptions, MapWithStateNode, StateSnapshotNode, type StateSpec } from './map-with-state.ts';
 import { PairMethods } from './pair-methods.ts';
-import { RowWindowNode } from './row-window.ts';
+import { RowWindowNode, type RowWindowOptions } from './row-window.ts';
 import { requireMultiple, type StatefulNode, type StatefulOptions, type UidOption } from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
 import {
@@ -189,7 +189,7 @@ export class DStream<out T> extends PairMethods<T> {
    * Rows of the last `length`, every `slide` (default: every batch of this stream). Starts partial. Both must be
    * multiples of this stream's slide. The rows are kept in the checkpoint, so they must be storable.
    */
-  window(length: Duration, slide?: Duration, options: UidOption = {}): DStream<T> {
+  window(length: Duration, slide?: Duration, options: RowWindowOptions<T> = {}): DStream<T> {
     return this.stream(new RowWindowNode<T>(this.node, length, slide, options));
   }
 
@@ -197,13 +197,13 @@ export class DStream<out T> extends PairMethods<T> {
    * One row: the rows of the last `length` reduced, oldest first; none while there are none. With `inverse` the value is
    * updated from the window before, and once there was a row it never vanishes.
    */
-  reduceByWindow(f: (a: T, b: T) => T, length: Duration, slide?: Duration, options?: UidOption): DStream<T>;
+  reduceByWindow(f: (a: T, b: T) => T, length: Duration, slide?: Duration, options?: RowWindowOptions<T>): DStream<T>;
   reduceByWindow(
     f: (a: T, b: T) => T,
     inverse: (a: T, b: T) => T,
     length: Duration,
     slide?: Duration,
-    options?: UidOption,
+    options?: RowWindowOptions<T>,
   ): DStream<T>;
   reduceByWindow(f: (a: T, b: T) => T, ...rest: readonly unknown[]): DStream<T> {
     requireFunction('reduceByWindow', f);
@@ -271,7 +271,7 @@ export class DStream<out T> extends PairMethods<T> {
   mapWithState<K, V, S, M>(
     this: DStream<readonly [K, V]>,
     spec: StateSpec<K, V, S, M>,
-    options: UidOption = {},
+    options: MapStateOptions<S> = {},
   ): MapWithStateDStream<K, S, Exclude<M, undefined>> {
     return new MapWithStateDStream(new MapWithStateNode<K, V, S, M>(this.node, spec, options));
   }

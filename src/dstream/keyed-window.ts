@@ -7,6 +7,7 @@ import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import { makeCombineStage } from '../rdd/stages.ts';
 import type { StatePartition } from '../state/state-partition.ts';
+import { type SchemaOption, type StateSchema, ValueSchema } from '../state/state-schema.ts';
 import type { Batch } from './batch.ts';
 import { foldKey, SlidingFold } from './sliding-fold.ts';
 import {
@@ -14,25 +15,30 @@ import {
   requireMultiple,
   StatefulNode,
   type StatefulOptions,
+  type StateParameters,
   StateRDD,
   statePartitioner,
 } from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
 
-export interface KeyedWindowOptions<K, V> extends StatefulOptions {
+/** The schema is that of the values in the panes. */
+export interface WindowStateOptions<V> extends StatefulOptions, SchemaOption<V> {}
+
+export interface KeyedWindowOptions<K, V> extends WindowStateOptions<V> {
   /** Keys whose value it refuses leave the window's state. Without it keys that left the window keep a neutral value. */
   readonly filter?: ((row: readonly [K, V]) => boolean) | undefined;
 }
 
-interface KeyedWindow<K, V> extends KeyedWindowOptions<K, V> {
+interface KeyedWindow<K, V> extends Omit<KeyedWindowOptions<K, V>, 'schema'> {
   /** Name of the method that made it. */
   readonly operator: string;
   readonly reduce: (a: V, b: V) => V;
   readonly inverse: ((a: V, b: V) => V) | undefined;
   readonly length: Duration;
   readonly slide: Duration | undefined;
-  /** Fold the panes of every window afresh: for values that grow with every step, such as groups. */
-  readonly foldsAfresh?: boolean | undefined;
+  /** Values are groups: the panes of every window are folded afresh, since they grow with every step, and the schema is that of the elements. */
+  readonly isGrouping?: boolean | undefined;
+  readonly schema?: StateSchema<unknown> | undefined;
 }
 
 /** A stretch of panes, both ends included. */
@@ -50,7 +56,7 @@ interface Folded<K, V> {
 
 /**
  * Spark's reduceByKeyAndWindow. One aggregate per key and pane, a pane being the greatest common divisor of length and
- * slide: each is written once while its batches come in and dropped with its pane, never once per overlapping window.
+ * slide when the state was begun: each is written once while its batches come in and dropped with its pane, never once per overlapping window.
  *
  * Without an inverse function the window's values come from a SlidingFold over the panes, kept in memory beside the state
  * and rebuilt from it after a restart. With one, pane 0 holds the value of the window that
@@ -64,8 +70,7 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
   readonly #stage = ownCopy(makeCombineStage)();
   /** By partition. */
   readonly #folds: SlidingFold<K, V>[] = [];
-  readonly #paneMs: number;
-  readonly #panesPerWindow: number;
+  readonly #lengthMs: number;
 
   constructor(parent: StreamNode<readonly [K, V]>, window: KeyedWindow<K, V>) {
     const lengthMs = window.length.milliseconds;
@@ -75,21 +80,50 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
     requireMultiple(operator, 'slide', slideMs, parent.slideMs);
     const uid = parent.graph.assignUid(operator, window.uid);
     const partitioner = statePartitioner(parent.graph, operator, window);
+    const schema = new ValueSchema(uid, window.schema, window.isGrouping ? 'elements' : 'values');
     super({
       graph: parent.graph,
       operator,
       uid,
       parent,
       slideMs,
-      table: keyedTable(uid, partitioner),
-      parameters: { lengthMs, slideMs, inverse: window.inverse === undefined ? 0 : 1 },
+      table: keyedTable(schema, partitioner),
+      parameters: {
+        lengthMs,
+        slideMs,
+        paneMs: greatestCommonDivisor(lengthMs, slideMs),
+        inverse: window.inverse === undefined ? 0 : 1,
+      },
       mustCheckpoint: window.inverse !== undefined,
     });
     this.#parent = parent;
     this.#window = window;
     this.#partitioner = partitioner;
-    this.#paneMs = greatestCommonDivisor(lengthMs, slideMs);
-    this.#panesPerWindow = lengthMs / this.#paneMs;
+    this.#lengthMs = lengthMs;
+  }
+
+  /**
+   * Panes of any common divisor of length and slide will do, so that a window with another length or slide goes on with the
+   * panes there are: a longer one fills up, a shorter one lets the oldest go at its first slide.
+   */
+  override misfit({ paneMs, inverse }: StateParameters): string | undefined {
+    if (inverse !== this.parameters.inverse) {
+      return `define it ${inverse === 1 ? 'with' : 'without'} the inverse function again`;
+    }
+    if (this.#lengthMs % paneMs! === 0 && this.slideMs % paneMs! === 0) return undefined;
+    return `choose a length and a slide that are multiples of ${paneMs} ms, its stored panes`;
+  }
+
+  override adopt({ paneMs }: StateParameters): void {
+    this.setParameters({ ...this.parameters, paneMs: paneMs! });
+  }
+
+  get #paneMs(): number {
+    return this.parameters.paneMs!;
+  }
+
+  get #panesPerWindow(): number {
+    return this.#lengthMs / this.#paneMs;
   }
 
   override advance(batch: Batch): RDD<unknown> | undefined {
@@ -127,9 +161,9 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
   }
 
   #emit(state: StatePartition, partition: number, window: PaneRange, newestEntered: number): [K, V][] {
-    const { inverse, reduce, foldsAfresh } = this.#window;
+    const { inverse, reduce, isGrouping } = this.#window;
     if (inverse !== undefined) return this.#slide(state, window, newestEntered, inverse);
-    if (foldsAfresh) {
+    if (isGrouping) {
       const rows: [K, V][] = [];
       for (const folded of this.#foldPanes(state, window).values()) rows.push([folded.key, folded.value]);
       return rows;

@@ -6,9 +6,17 @@ import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import { andThen } from '../rdd/task.ts';
 import type { Cell, StatePartition } from '../state/state-partition.ts';
+import { type SchemaOption, ValueSchema } from '../state/state-schema.ts';
 import type { Batch } from './batch.ts';
 import { type InitialState, InitialStateLoader } from './initial-state.ts';
-import { keyedTable, StatefulNode, StateRDD, statePartitioner, type UidOption } from './stateful-node.ts';
+import {
+  keyedTable,
+  StatefulNode,
+  type StateParameters,
+  StateRDD,
+  statePartitioner,
+  type UidOption,
+} from './stateful-node.ts';
 import { StreamNode } from './stream-node.ts';
 
 /** The state of one key during one call of the function of `mapWithState`. Don't keep it: it is reused. Source: Spark's `State`. */
@@ -38,6 +46,9 @@ interface StateSpecFields<K, V, S, M> {
   readonly numPartitions?: number | undefined;
   readonly partitioner?: Partitioner | undefined;
 }
+
+/** How `mapWithState` is found again, and what its states look like. */
+export interface MapStateOptions<S> extends UidOption, SchemaOption<S> {}
 
 /** What `mapWithState` does with each record. Immutable: every method gives a new spec. Source: Spark's `StateSpec`. */
 export class StateSpec<K, V, S, M> {
@@ -84,7 +95,11 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
   readonly #partitioner: Partitioner;
   readonly #initial: InitialStateLoader<K, S>;
 
-  constructor(parent: StreamNode<readonly [K, V]>, { fields: spec }: StateSpec<K, V, S, M>, options: UidOption) {
+  constructor(
+    parent: StreamNode<readonly [K, V]>,
+    { fields: spec }: StateSpec<K, V, S, M>,
+    options: MapStateOptions<S>,
+  ) {
     const uid = parent.graph.assignUid('mapWithState', options.uid);
     const partitioner = statePartitioner(parent.graph, 'mapWithState', spec);
     const keepsTimes = spec.timeoutMs !== undefined;
@@ -94,13 +109,20 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
       uid,
       parent,
       slideMs: parent.slideMs,
-      table: keyedTable(uid, partitioner, keepsTimes),
+      table: keyedTable(new ValueSchema(uid, options.schema), partitioner, keepsTimes),
       parameters: { keepsTimes: keepsTimes ? 1 : 0 },
     });
     this.#parent = parent;
     this.#spec = spec;
     this.#partitioner = partitioner;
     this.#initial = new InitialStateLoader(this.table, spec.initialState ?? [], (key) => partitioner.partition(key));
+  }
+
+  /** Times that are kept and not asked for do no harm; times that were not kept can't be made up. */
+  override misfit({ keepsTimes }: StateParameters): string | undefined {
+    return keepsTimes === 0 && this.parameters.keepsTimes === 1
+      ? 'define it without a timeout: its keys have no times'
+      : undefined;
   }
 
   override advance(batch: Batch): RDD<unknown> | undefined {

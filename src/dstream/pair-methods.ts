@@ -6,9 +6,8 @@ import type { Partitioning, Widen } from '../rdd/rdd.ts';
 import { flatMapValuesStage, makeCombineStage, mapValuesStage } from '../rdd/stages.ts';
 import { combine, derive, requireFunction, windowArguments } from './derived-nodes.ts';
 import type { DStream } from './dstream.ts';
-import { KeyedWindowNode, type KeyedWindowOptions } from './keyed-window.ts';
+import { KeyedWindowNode, type KeyedWindowOptions, type WindowStateOptions } from './keyed-window.ts';
 import { OutputMethods } from './output-methods.ts';
-import type { StatefulOptions } from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
 
 /** What a DStream of pairs can do besides; the compiler refuses it on other rows. State by key stands with DStream. */
@@ -115,7 +114,7 @@ export abstract class PairMethods<out T> extends OutputMethods<T> {
     this: DStream<readonly [K, V]>,
     length: Duration,
     slide?: Duration,
-    options: StatefulOptions = {},
+    options: WindowStateOptions<V> = {},
   ): DStream<[K, V[]]> {
     const { partitioner, numPartitions } = options;
     const grouped = this.groupByKey(partitioner ?? numPartitions);
@@ -126,7 +125,7 @@ export abstract class PairMethods<out T> extends OutputMethods<T> {
         inverse: undefined,
         length,
         slide,
-        foldsAfresh: true,
+        isGrouping: true,
         ...options,
       }),
     );
@@ -143,14 +142,14 @@ export abstract class PairMethods<out T> extends OutputMethods<T> {
     f: (a: Widen<V>, b: Widen<V>) => Widen<V>,
     length: Duration,
     slide?: Duration,
-    options?: StatefulOptions,
+    options?: WindowStateOptions<Widen<V>>,
   ): DStream<[K, Widen<V>]>;
   reduceByKeyAndWindow<K, V>(
     this: DStream<readonly [K, V]>,
     f: (a: V, b: V) => V,
     length: Duration,
     slide?: Duration,
-    options?: StatefulOptions,
+    options?: WindowStateOptions<V>,
   ): DStream<[K, V]>;
   reduceByKeyAndWindow<K, V>(
     this: DStream<readonly [K, V]>,

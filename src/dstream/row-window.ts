@@ -5,10 +5,14 @@ import { RDD } from '../rdd/rdd.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { TaskContext } from '../rdd/task.ts';
 import type { StatePartition } from '../state/state-partition.ts';
+import { type SchemaOption, ValueSchema } from '../state/state-schema.ts';
 import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
-import { requireMultiple, StatefulNode, StateRDD, type UidOption } from './stateful-node.ts';
+import { requireMultiple, StatefulNode, type StateParameters, StateRDD, type UidOption } from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
+
+/** The schema is that of the rows. */
+export interface RowWindowOptions<T> extends UidOption, SchemaOption<T> {}
 
 /** Where a slice of rows came from; also its key in the state: [batch time, partition]. */
 type SliceKey = readonly [timeMs: number, partition: number];
@@ -16,15 +20,14 @@ type SliceKey = readonly [timeMs: number, partition: number];
 /**
  * Spark's `window`: the rows of all batches in (t - length, t].
  *
- * The rows of each batch are written to the state once, one cell per partition, in a pane of their own per batch, and
- * dropped with it. So a restart needs neither the source's history nor the operators above, which may be stateful
+ * The rows of each batch are written to the state once, one cell per partition, in a pane per batch, and dropped with it. So a restart needs neither the source's history nor the operators above, which may be stateful
  * themselves or changed since. Partitions of the window are those of its batches, oldest first, as in Spark.
  */
 export class RowWindowNode<T> extends StatefulNode<T> {
   readonly #parent: StreamNode<T>;
   readonly #lengthMs: number;
 
-  constructor(parent: StreamNode<T>, length: Duration, slide: Duration | undefined, options: UidOption) {
+  constructor(parent: StreamNode<T>, length: Duration, slide: Duration | undefined, options: RowWindowOptions<T>) {
     const slideMs = slide?.milliseconds ?? parent.slideMs;
     requireMultiple('window', 'length', length.milliseconds, parent.slideMs);
     requireMultiple('window', 'slide', slideMs, parent.slideMs);
@@ -35,8 +38,13 @@ export class RowWindowNode<T> extends StatefulNode<T> {
       uid,
       parent,
       slideMs,
-      table: new StateTable({ uid, numPartitions: 1, partitionOf: (key) => (key as SliceKey)[1] }),
-      parameters: { lengthMs: length.milliseconds, slideMs },
+      table: new StateTable({
+        uid,
+        numPartitions: 1,
+        partitionOf: (key) => (key as SliceKey)[1],
+        schema: new ValueSchema(uid, options.schema, 'elements'),
+      }),
+      parameters: { lengthMs: length.milliseconds, slideMs, paneMs: parent.slideMs },
       mustCheckpoint: false,
     });
     this.#parent = parent;
@@ -46,6 +54,15 @@ export class RowWindowNode<T> extends StatefulNode<T> {
   /** The rows of a window are kept anyway; asked to persist, it has its parent do so, as in Spark. */
   override persist(): void {
     this.#parent.persist();
+  }
+
+  /** Rows carry their batch time, so any length, slide and batch interval can go on with those there are. */
+  override misfit(): undefined {
+    return undefined;
+  }
+
+  override adopt({ paneMs }: StateParameters): void {
+    this.setParameters({ ...this.parameters, paneMs: paneMs! });
   }
 
   override advance(batch: Batch): RDD<unknown> | undefined {
@@ -71,13 +88,13 @@ export class RowWindowNode<T> extends StatefulNode<T> {
     });
   }
 
-  /** Pane of a batch time: counts parent slides since zero. */
+  /** Pane of a batch time, open at its start. As wide as the parent's slide was when the state was begun. */
   #pane(timeMs: number, batch: Batch): number {
-    return (timeMs - batch.zeroTimeMs) / this.#parent.slideMs;
+    return Math.ceil((timeMs - batch.zeroTimeMs) / this.parameters.paneMs!);
   }
 
   #dropOld(state: StatePartition, batch: Batch): void {
-    const newestDropped = this.#pane(batch.timeMs - this.#lengthMs, batch);
+    const newestDropped = Math.floor((batch.timeMs - this.#lengthMs - batch.zeroTimeMs) / this.parameters.paneMs!);
     for (const pane of state.panes()) if (pane <= newestDropped) state.dropPane(pane);
   }
 

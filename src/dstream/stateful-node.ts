@@ -3,6 +3,7 @@ import { HashPartitioner, type Partitioner } from '../rdd/partitioner.ts';
 import { RDD } from '../rdd/rdd.ts';
 import type { TaskContext } from '../rdd/task.ts';
 import type { StatePartition } from '../state/state-partition.ts';
+import type { ValueSchema } from '../state/state-schema.ts';
 import { StateTable } from '../state/state-table.ts';
 import type { Batch } from './batch.ts';
 import type { DStreamGraph } from './graph.ts';
@@ -21,6 +22,9 @@ export interface StatefulOptions extends UidOption {
   readonly partitioner?: Partitioner | undefined;
 }
 
+/** What an operator's stored state depends on, beside the program's functions. */
+export type StateParameters = Readonly<Record<string, number>>;
+
 interface StatefulNodeFields {
   readonly graph: DStreamGraph;
   readonly operator: string;
@@ -28,8 +32,7 @@ interface StatefulNodeFields {
   readonly parent: StreamNode<unknown>;
   readonly slideMs: number;
   readonly table: StateTable;
-  /** What the stored state depends on: a restart with other values is refused. */
-  readonly parameters: Readonly<Record<string, number>>;
+  readonly parameters: StateParameters;
   /** False: the program may also run without a checkpoint, as Spark's plain windows do. Default true. */
   readonly mustCheckpoint?: boolean | undefined;
 }
@@ -41,16 +44,39 @@ interface StatefulNodeFields {
 export abstract class StatefulNode<T> extends StreamNode<T> {
   readonly uid: string;
   readonly table: StateTable;
-  readonly parameters: Readonly<Record<string, number>>;
   readonly mustCheckpoint: boolean;
+  #parameters: StateParameters;
 
   constructor(fields: StatefulNodeFields) {
     super(fields.graph, fields.operator, [fields.parent], fields.slideMs);
     this.uid = fields.uid;
     this.table = fields.table;
-    this.parameters = fields.parameters;
+    this.#parameters = fields.parameters;
     this.mustCheckpoint = fields.mustCheckpoint ?? true;
     fields.graph.stateful.push(this as StatefulNode<unknown>);
+  }
+
+  get parameters(): StateParameters {
+    return this.#parameters;
+  }
+
+  /**
+   * What to change when this operator can't go on from state it has stored with other parameters; undefined: it can.
+   * The default takes equal parameters only.
+   */
+  misfit(stored: StateParameters): string | undefined {
+    const names = new Set([...Object.keys(stored), ...Object.keys(this.#parameters)]);
+    const changed = [...names].filter((name) => stored[name] !== this.#parameters[name]);
+    if (changed.length === 0) return undefined;
+    return `define it with ${changed.map((name) => `${name}=${stored[name]}`).join(' ')} again`;
+  }
+
+  /** Goes on with state that fits. Called before the parameters are recorded and the first batch runs, perhaps more than once. */
+  adopt(_stored: StateParameters): void {}
+
+  /** For `adopt`: what the state keeps of the parameters it was begun with. */
+  protected setParameters(parameters: StateParameters): void {
+    this.#parameters = parameters;
   }
 
   /** The RDD whose tasks advance the state: every partition must be computed in every batch. Generated once. */
@@ -143,9 +169,10 @@ export function statePartitioner(graph: DStreamGraph, operator: string, options:
 }
 
 /** A table whose keys lie where the partitioner puts them, also after a restore. */
-export function keyedTable(uid: string, partitioner: Partitioner, keepsTimes = false): StateTable {
+export function keyedTable(schema: ValueSchema, partitioner: Partitioner, keepsTimes = false): StateTable {
   return new StateTable({
-    uid,
+    uid: schema.uid,
+    schema,
     numPartitions: partitioner.numPartitions,
     keepsTimes,
     partitionOf: (key) => partitioner.partition(key),

@@ -5,6 +5,7 @@ import type { Time } from '../base/time.ts';
 import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import type { StatePartition } from '../state/state-partition.ts';
+import { type SchemaOption, ValueSchema } from '../state/state-schema.ts';
 import type { Batch } from './batch.ts';
 import { type InitialState, InitialStateLoader } from './initial-state.ts';
 import { keyedTable, StatefulNode, type StatefulOptions, StateRDD, statePartitioner } from './stateful-node.ts';
@@ -19,7 +20,7 @@ export type PartitionStateUpdate<K, V, S> = (
   time: Time,
 ) => Iterable<readonly [K, S]>;
 
-export interface UpdateStateOptions<K, S> extends StatefulOptions {
+export interface UpdateStateOptions<K, S> extends StatefulOptions, SchemaOption<S> {
   /** Where the state begins on the first start of the stream. The update function runs for these keys in the first batch. */
   readonly initialState?: InitialState<K, S> | undefined;
 }
@@ -50,7 +51,7 @@ export class UpdateStateNode<K, V, S> extends StatefulNode<[K, S]> {
       uid,
       parent,
       slideMs: parent.slideMs,
-      table: keyedTable(uid, partitioner),
+      table: keyedTable(new ValueSchema(uid, update.schema), partitioner),
       parameters: {},
     });
     this.#parent = parent;

@@ -5,7 +5,6 @@ import type { CheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import type { StreamStatus } from '../checkpoint/records.ts';
 import type { StreamCheckpoint } from '../checkpoint/stream-checkpoint.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
-import type { StatefulNode } from '../dstream/stateful-node.ts';
 import type { ListenerBus } from '../observe/listener-bus.ts';
 import type { RecoveryInfo } from '../observe/streaming-listener.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
@@ -14,17 +13,13 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { StoreView } from '../storage/store-view.ts';
 import type { BackpressureSettings } from './backpressure/options.ts';
 import { RateController } from './backpressure/rate-controller.ts';
-import { batchesDue } from './batch-times.ts';
+import { batchesDue, gridTimeAfter } from './batch-times.ts';
 import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
-import {
-  describeGraph,
-  dropsAfter,
-  type GraphDescription,
-  requireCompatible,
-  requireRecoverable,
-} from './graph-description.ts';
+import type { GraphDescription } from './graph-description.ts';
+import { requireRecoverable } from './graph-diff.ts';
 import { sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
+import { Redeploy } from './redeploy.ts';
 
 /** A program ready to be started, and where its stream stands. */
 export interface StartRequest {
@@ -70,15 +65,18 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   const reachable = graph.reachable();
   const stateful = graph.stateful.filter((node) => reachable.has(node));
 
-  const log = checkpoint === undefined ? undefined : await fence(request, stateful);
+  const redeploy = new Redeploy(graph, stateful, request.droppedState, checkpoint?.found?.status);
+  const log = checkpoint === undefined ? undefined : await fence(request, redeploy);
   const recovered = log?.recovered;
   const status = recovered?.status;
-  const stateBytes = log === undefined ? 0 : await restoreState(log, stateful);
+  const stateBytes = log === undefined ? 0 : await restoreState(log, redeploy);
+  for (const note of status === undefined ? [] : redeploy.notes(status)) ports.warn(note);
   await ports.crash('recovery:state-restored');
 
   const zeroTimeMs = log?.status.zeroTimeMs ?? zeroTime(request);
   const lastBatch = status?.lastBatch ?? { batchId: 0, batchTimeMs: zeroTimeMs };
-  const nextTimeMs = status?.plan?.batchTimeMs ?? lastBatch.batchTimeMs + graph.batchIntervalMs;
+  const nextTimeMs =
+    status?.plan?.batchTimeMs ?? gridTimeAfter(lastBatch.batchTimeMs, zeroTimeMs, graph.batchIntervalMs);
   const due = batchesDue(ports.clock, nextTimeMs, graph.batchIntervalMs);
   const passedOver = Math.max(0, due - settings.catchUpBatchesMax);
   const driver: Driver = {
@@ -153,57 +151,32 @@ function zeroTime({ graph, ports }: StartRequest): number {
   return Math.floor(ports.clock.now() / graph.batchIntervalMs) * graph.batchIntervalMs;
 }
 
-async function fence(request: StartRequest, stateful: readonly StatefulNode<unknown>[]): Promise<CheckpointLog> {
-  const { graph, ports, random, checkpoint, appName, droppedState } = request;
+async function fence(request: StartRequest, redeploy: Redeploy): Promise<CheckpointLog> {
+  const { graph, ports, random, checkpoint, appName } = request;
   invariant(checkpoint !== undefined, 'A fence needs a checkpoint.');
-  const running = describeGraph(graph, stateful);
-  const found = checkpoint.found?.status;
-  const drops = dropsAfter(found?.graph as GraphDescription | undefined, running, droppedState, lastBatchId(found));
-  const description: GraphDescription = { ...running, droppedState: drops };
   await ports.crash('recovery:read');
   return CheckpointLog.takeOver(
     checkpoint.store,
     checkpoint.found,
-    { zeroTimeMs: zeroTime(request), graph: description, settings: { appName, ...request.settings } },
+    { zeroTimeMs: zeroTime(request), graph: redeploy.description, settings: { appName, ...request.settings } },
     { ...checkpoint.options, clock: ports.clock, random, crashHook: ports.crash },
     (status) => {
       if (status.graph === undefined) return;
       requireRecoverable(graph, status.graph as GraphDescription, checkpoint.store.url);
-      requireCompatible(status.graph as GraphDescription, description, status.unpublished, droppedState);
-      if (Object.keys(drops).length === 0 || lastBatchId(status) === lastBatchId(found)) return;
-      throw new TidemarkError(
-        'FENCED',
-        'Another driver ran batches of this stream while this one started and was to drop state. Stop the other one first.',
-      );
+      redeploy.check(status);
     },
   );
 }
 
-/**
- * Restores the operators that the last batch knew, but for what is given up. Others start empty, whatever the log still
- * holds under their uid.
- * @throws STATE_MISMATCH, CHECKPOINT_CORRUPT
- */
-async function restoreState(
-  { recovered, status }: CheckpointLog,
-  stateful: readonly StatefulNode<unknown>[],
-): Promise<number> {
+/** @throws STATE_MISMATCH, CHECKPOINT_CORRUPT */
+async function restoreState({ recovered }: CheckpointLog, redeploy: Redeploy): Promise<number> {
   const { fingerprints } = recovered.status;
-  const drops = (status.graph as GraphDescription).droppedState ?? {};
-  const tables = new Map(
-    stateful
-      .filter(({ uid }) => Object.hasOwn(fingerprints, uid) && drops[uid] !== lastBatchId(recovered.status))
-      .map(({ uid, table }) => [uid, table]),
-  );
+  const tables = new Map(redeploy.restored(recovered.status).map(({ uid, table }) => [uid, table]));
   const { bytes } = await recovered.loadState((uid, extent, sinceManifest) => {
     tables.get(uid)?.restore(extent, sinceManifest);
   });
   for (const [uid, table] of tables) table.verify(fingerprints[uid]);
   return bytes;
-}
-
-function lastBatchId(status: StreamStatus | undefined): number {
-  return status?.lastBatch?.batchId ?? 0;
 }
 
 async function openSinks({ graph, streamId, epoch }: Driver): Promise<void> {

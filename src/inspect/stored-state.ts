@@ -14,6 +14,7 @@ export interface StoredEntry {
 
 interface Cell {
   readonly hash: number;
+  readonly schema: number;
   /** Undefined: only hashes are kept. */
   readonly entry: StoredEntry | undefined;
 }
@@ -46,16 +47,17 @@ export class StoredState {
     for (const { pane, dropped, entries } of groups) {
       if (dropped) this.#drop(pane);
       const cells = this.#panes.get(pane) ?? new Map<KeyIdentity, Cell>();
-      for (const { key, removed, value, timeMs, hash } of entries) {
+      for (const { key, removed, value, timeMs, schema, hash } of entries) {
         const id = keyIdentity(key);
         const before = cells.get(id);
-        if (before !== undefined) this.#fingerprint.subtract(before.hash);
+        if (before !== undefined) this.#fingerprint.subtract(before.hash, before.schema);
         if (removed) {
           cells.delete(id);
           continue;
         }
-        this.#fingerprint.add(hash);
-        cells.set(id, { hash, entry: this.#keepsValues ? { pane, key, value, timeMs } : undefined });
+        this.#fingerprint.add(hash, schema);
+        const entry = this.#keepsValues ? { pane, key, value, timeMs } : undefined;
+        cells.set(id, { hash, schema, entry });
       }
       if (cells.size > 0) this.#panes.set(pane, cells);
       else this.#panes.delete(pane);
@@ -88,7 +90,7 @@ export class StoredState {
   }
 
   #drop(pane: number): void {
-    for (const { hash } of this.#panes.get(pane)?.values() ?? []) this.#fingerprint.subtract(hash);
+    for (const { hash, schema } of this.#panes.get(pane)?.values() ?? []) this.#fingerprint.subtract(hash, schema);
     this.#panes.delete(pane);
   }
 }

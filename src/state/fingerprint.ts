@@ -3,28 +3,36 @@ import { mix32 } from '../base/checksum.ts';
 /**
  * A commutative digest of a set of entries: it can be updated entry by entry, in any order, and does not depend on how
  * keys are spread over partitions. Detects lost, doubled and changed entries; it is no protection against forgery.
+ *
+ * It also counts the entries of every schema version, so that whoever knows the fingerprint knows which versions the
+ * state holds without reading it.
  */
 export class Fingerprint {
   #count = 0;
   #sum = 0;
   #mixedSum = 0;
+  /** Entries of versions other than 1: there are none in most programs. */
+  #bySchema: Map<number, number> | undefined;
 
-  add(hash: number): void {
+  add(hash: number, schema = 1): void {
     this.#count += 1;
     this.#sum = (this.#sum + hash) >>> 0;
     this.#mixedSum = (this.#mixedSum + mix32(hash)) >>> 0;
+    if (schema !== 1) this.#tally(schema, 1);
   }
 
-  subtract(hash: number): void {
+  subtract(hash: number, schema = 1): void {
     this.#count -= 1;
     this.#sum = (this.#sum - hash) >>> 0;
     this.#mixedSum = (this.#mixedSum - mix32(hash)) >>> 0;
+    if (schema !== 1) this.#tally(schema, -1);
   }
 
   addAll(other: Fingerprint): void {
     this.#count += other.#count;
     this.#sum = (this.#sum + other.#sum) >>> 0;
     this.#mixedSum = (this.#mixedSum + other.#mixedSum) >>> 0;
+    for (const [schema, count] of other.#bySchema ?? []) this.#tally(schema, count);
   }
 
   clone(): Fingerprint {
@@ -38,9 +46,32 @@ export class Fingerprint {
     return this.#count;
   }
 
+  /** `entries:digest`, and `@versions` when there are others than 1. */
   toString(): string {
-    return `${this.#count}:${hex(this.#sum)}${hex(this.#mixedSum)}`;
+    const digest = `${this.#count}:${hex(this.#sum)}${hex(this.#mixedSum)}`;
+    if (this.#bySchema === undefined) return digest;
+    const others = [...this.#bySchema].filter(([, count]) => count > 0);
+    if (others.length === 0) return digest;
+    const newer = others.reduce((sum, [, count]) => sum + count, 0);
+    const schemas = others.map(([schema]) => schema).sort((a, b) => a - b);
+    return `${digest}@${(newer < this.#count ? [1, ...schemas] : schemas).join(',')}`;
   }
+
+  #tally(schema: number, change: number): void {
+    this.#bySchema ??= new Map();
+    this.#bySchema.set(schema, (this.#bySchema.get(schema) ?? 0) + change);
+  }
+}
+
+/** The schema versions of the entries behind a fingerprint, ascending; none for an empty state. */
+export function schemasOf(fingerprint: string): number[] {
+  const at = fingerprint.indexOf('@');
+  if (at >= 0)
+    return fingerprint
+      .slice(at + 1)
+      .split(',')
+      .map(Number);
+  return fingerprint.startsWith('0:') ? [] : [1];
 }
 
 function hex(word: number): string {

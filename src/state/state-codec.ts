@@ -8,7 +8,10 @@ import { readValue, writeValue } from '../base/value-codec.ts';
  *
  *     extent := u8 flags [value meta] group*      flags: 1 has a meta value, 2 what came before is void
  *     group  := varint pane, u8 dropped, varint entryCount, entry*
- *     entry  := key, u8 flags, [f64 timeMs], [value]
+ *     entry  := key, u8 flags, [f64 timeMs], [varint schema], [value]
+ *
+ * An entry says itself which schema version its value has, so it may be moved from extent to extent as it is. Version 1
+ * costs nothing.
  *
  * A group with `dropped` removes its whole pane before its entries are applied. Within a group removals stand before
  * values, so that a key that was removed and came back ends up last in the order of keys, as it did when it happened.
@@ -18,12 +21,15 @@ export const flagMeta = 1;
 export const flagAnew = 2;
 const flagRemoved = 1;
 const flagTime = 2;
+const flagSchema = 4;
 
 export interface StateEntry {
   readonly key: unknown;
   readonly removed: boolean;
   readonly value: unknown;
   readonly timeMs: number;
+  /** Version of the value's form. */
+  readonly schema: number;
   /** Of the encoded bytes; what the fingerprint is made of. */
   readonly hash: number;
 }
@@ -58,15 +64,19 @@ export function writeGroupHead(writer: ByteWriter, pane: number, dropped: boolea
 }
 
 /** Returns the hash of the entry. `timeMs` 0 means the operator keeps no times. */
-export function writeEntry(writer: ByteWriter, pane: number, key: unknown, value: unknown, timeMs: number): number {
+export function writeEntry(
+  writer: ByteWriter,
+  pane: number,
+  key: unknown,
+  value: unknown,
+  timeMs: number,
+  schema: number,
+): number {
   const start = writer.length;
   writeKey(writer, key);
-  if (timeMs === 0) {
-    writer.u8(0);
-  } else {
-    writer.u8(flagTime);
-    writer.f64(timeMs);
-  }
+  writer.u8((timeMs === 0 ? 0 : flagTime) | (schema === 1 ? 0 : flagSchema));
+  if (timeMs !== 0) writer.f64(timeMs);
+  if (schema !== 1) writer.varint(schema);
   writeValue(writer, value);
   return inPane(writer.hashSince(start), pane);
 }
@@ -92,12 +102,13 @@ function* readEntries(reader: ByteReader, pane: number, entryCount: number): Gen
     const key = readKey(reader);
     const flags = reader.u8();
     if (flags & flagRemoved) {
-      yield { key, removed: true, value: undefined, timeMs: 0, hash: 0 };
+      yield { key, removed: true, value: undefined, timeMs: 0, schema: 1, hash: 0 };
       continue;
     }
     const timeMs = flags & flagTime ? reader.f64() : 0;
+    const schema = flags & flagSchema ? reader.varint() : 1;
     const value = readValue(reader);
-    yield { key, removed: false, value, timeMs, hash: inPane(reader.hashSince(start), pane) };
+    yield { key, removed: false, value, timeMs, schema, hash: inPane(reader.hashSince(start), pane) };
   }
 }
 

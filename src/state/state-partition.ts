@@ -4,6 +4,7 @@ import { invariant } from '../base/errors.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import { Fingerprint } from './fingerprint.ts';
 import { type StateEntry, type StateGroup, writeEntry, writeGroupHead, writeRemoval } from './state-codec.ts';
+import type { ValueSchema } from './state-schema.ts';
 import { TimeoutIndex } from './timeout-index.ts';
 
 /** One key and its value. Cells are handed out to be read; neither must be changed in place or passed on (P1). */
@@ -19,6 +20,8 @@ interface StoredCell {
   value: unknown;
   timeMs: number;
   hash: number;
+  /** Version of the value's form, as it is stored. */
+  schema: number;
   /** Batch that wrote it; decides what the next manifest must hold. */
   batchId: number;
   /** Where the timeout index holds the key. */
@@ -27,6 +30,9 @@ interface StoredCell {
 
 type Pane = Map<KeyIdentity, StoredCell>;
 type Overlay = Map<KeyIdentity, StoredCell | undefined>;
+
+// Values of another schema version that a batch rewrites here beside those it has written anyway.
+const rewritesPerBatchMax = 1000;
 
 /**
  * The keyed state of one operator in one partition: committed panes, and the overlay of the batch that is running.
@@ -42,19 +48,25 @@ type Overlay = Map<KeyIdentity, StoredCell | undefined>;
  *       functions nor rows that were passed on can reach into committed state.
  *   P2. The order of keys in a pane is the order of their first arrival, and survives a restore: replayed batches
  *       emit rows in the same order.
+ *   P3. A committed cell keeps the value, schema version and hash it is stored with; readers are given the value in the
+ *       program's version. So fingerprints are of what is stored, and a migration is nothing but later writes.
  */
 export class StatePartition {
   readonly #panes = new Map<number, Pane>();
   readonly #changed = new Map<number, Overlay>();
   readonly #dropped = new Set<number>();
   readonly #timeouts: TimeoutIndex | undefined;
+  readonly #schema: ValueSchema;
+  /** Keys of pane 0 that were restored in another schema version; those written since leave it when they are met. */
+  readonly #foreign = new Set<KeyIdentity>();
   readonly #removedSinceManifest = new Map<number, Map<KeyIdentity, unknown>>();
   readonly #droppedSinceManifest = new Set<number>();
   #fingerprint = new Fingerprint();
   #sealed: { readonly bytes: Uint8Array; readonly fingerprint: Fingerprint } | undefined;
 
   /** `keepsTimes`: index the cells of pane 0 by their time, for `expiring`. */
-  constructor(keepsTimes: boolean) {
+  constructor(keepsTimes: boolean, schema: ValueSchema) {
+    this.#schema = schema;
     this.#timeouts = keepsTimes ? new TimeoutIndex() : undefined;
   }
 
@@ -69,7 +81,8 @@ export class StatePartition {
       const changed = overlay.get(id);
       if (changed !== undefined || overlay.has(id)) return changed;
     }
-    return this.#dropped.has(pane) ? undefined : this.#panes.get(pane)?.get(id);
+    const cell = this.#dropped.has(pane) ? undefined : this.#panes.get(pane)?.get(id);
+    return cell === undefined ? undefined : this.#current(cell);
   }
 
   /** True when the running batch has written or removed the key. */
@@ -78,7 +91,8 @@ export class StatePartition {
   }
 
   put(pane: number, id: KeyIdentity, key: unknown, value: unknown, timeMs = 0): void {
-    this.#overlay(pane).set(id, { key, value, timeMs, hash: 0, batchId: 0, filedMs: 0 });
+    const schema = this.#schema.version;
+    this.#overlay(pane).set(id, { key, value, timeMs, hash: 0, schema, batchId: 0, filedMs: 0 });
   }
 
   remove(pane: number, id: KeyIdentity): void {
@@ -109,7 +123,7 @@ export class StatePartition {
     if (committed !== undefined) {
       for (const [id, cell] of committed) {
         const current = overlay?.has(id) ? overlay.get(id) : cell;
-        if (current !== undefined) visit(id, current);
+        if (current !== undefined) visit(id, this.#current(current));
       }
     }
     if (overlay !== undefined) {
@@ -122,7 +136,8 @@ export class StatePartition {
     const cells: Cell[] = [];
     for (const id of new Set(this.#timeouts?.due(thresholdMs))) {
       const cell = this.#panes.get(0)?.get(id);
-      if (cell !== undefined && cell.timeMs < thresholdMs && !this.isChanged(0, id)) cells.push(cell);
+      if (cell === undefined || cell.timeMs >= thresholdMs || this.isChanged(0, id)) continue;
+      cells.push(this.#current(cell));
     }
     return cells;
   }
@@ -130,10 +145,11 @@ export class StatePartition {
   /** Encodes the overlay; after it the batch writes nothing more here. Called again, it gives the same bytes. */
   seal(batchId: number): Uint8Array {
     if (this.#sealed !== undefined) return this.#sealed.bytes;
+    this.#rewriteForeign();
     const writer = new ByteWriter();
     const fingerprint = this.#fingerprint.clone();
     for (const pane of this.#dropped) {
-      for (const cell of this.#panes.get(pane)?.values() ?? []) fingerprint.subtract(cell.hash);
+      for (const cell of this.#panes.get(pane)?.values() ?? []) fingerprint.subtract(cell.hash, cell.schema);
       writeGroupHead(writer, pane, true, 0);
     }
     for (const [pane, overlay] of this.#changed) {
@@ -146,14 +162,14 @@ export class StatePartition {
       }
       for (const [id, cell] of overlay) {
         const before = committed?.get(id);
-        if (before !== undefined) fingerprint.subtract(before.hash);
+        if (before !== undefined) fingerprint.subtract(before.hash, before.schema);
         if (cell === undefined) continue;
-        cell.hash = writeEntry(writer, pane, cell.key, cell.value, cell.timeMs);
+        cell.hash = writeEntry(writer, pane, cell.key, cell.value, cell.timeMs, cell.schema);
         cell.batchId = batchId;
         // P1. The key of a cell that is committed already stays.
         if (before === undefined) cell.key = copyPlain(cell.key);
         cell.value = copyPlain(cell.value);
-        fingerprint.add(cell.hash);
+        fingerprint.add(cell.hash, cell.schema);
       }
     }
     this.#sealed = { bytes: writer.finish(), fingerprint };
@@ -202,18 +218,19 @@ export class StatePartition {
   restore(group: Pick<StateGroup, 'pane'>, entry: StateEntry, batchId: number): void {
     const id = keyIdentity(entry.key);
     const before = this.#panes.get(group.pane)?.get(id);
-    if (before !== undefined) this.#fingerprint.subtract(before.hash);
+    if (before !== undefined) this.#fingerprint.subtract(before.hash, before.schema);
     if (entry.removed) {
       if (before !== undefined) this.#removeCommitted(group.pane, id);
       return;
     }
-    this.#fingerprint.add(entry.hash);
-    const { key, value, timeMs, hash } = entry;
-    this.#setCommitted(group.pane, id, { key, value, timeMs, hash, batchId, filedMs: 0 });
+    const { key, value, timeMs, hash, schema } = entry;
+    this.#fingerprint.add(hash, schema);
+    this.#setCommitted(group.pane, id, { key, value, timeMs, hash, schema, batchId, filedMs: 0 });
+    if (group.pane === 0 && schema !== this.#schema.version) this.#foreign.add(id);
   }
 
   restoreDrop(pane: number): void {
-    for (const cell of this.#panes.get(pane)?.values() ?? []) this.#fingerprint.subtract(cell.hash);
+    for (const { hash, schema } of this.#panes.get(pane)?.values() ?? []) this.#fingerprint.subtract(hash, schema);
     this.#panes.delete(pane);
     this.#removedSinceManifest.delete(pane);
     this.#droppedSinceManifest.add(pane);
@@ -235,7 +252,7 @@ export class StatePartition {
       if (entryCount === 0) continue;
       writeGroupHead(writer, pane, false, entryCount);
       for (const key of removed?.values() ?? []) writeRemoval(writer, key);
-      for (const cell of cells) writeEntry(writer, pane, cell.key, cell.value, cell.timeMs);
+      for (const { key, value, timeMs, schema } of cells) writeEntry(writer, pane, key, value, timeMs, schema);
     }
   }
 
@@ -248,6 +265,29 @@ export class StatePartition {
   /** Keys in pane 0. */
   get keyCount(): number {
     return this.#panes.get(0)?.size ?? 0;
+  }
+
+  /** P3. */
+  #current(cell: StoredCell): Cell {
+    return cell.schema === this.#schema.version ? cell : new ForeignCell(cell, this.#schema);
+  }
+
+  /**
+   * Writes some of the values of another schema version in the program's, so that a while after a redeploy none is left.
+   * Only pane 0: the others leave with their window.
+   */
+  #rewriteForeign(): void {
+    if (this.#foreign.size === 0) return;
+    let left = rewritesPerBatchMax;
+    for (const id of this.#foreign) {
+      const cell = this.#panes.get(0)?.get(id);
+      if (cell === undefined || cell.schema === this.#schema.version) {
+        this.#foreign.delete(id);
+      } else if (!this.isChanged(0, id)) {
+        if (left-- === 0) return;
+        this.put(0, id, cell.key, this.#current(cell).value, cell.timeMs);
+      }
+    }
   }
 
   #overlay(pane: number): Overlay {
@@ -278,6 +318,7 @@ export class StatePartition {
       before.value = cell.value;
       before.timeMs = cell.timeMs;
       before.hash = cell.hash;
+      before.schema = cell.schema;
       before.batchId = cell.batchId;
     }
   }
@@ -292,6 +333,32 @@ export class StatePartition {
       this.#removedSinceManifest.set(pane, removed);
     }
     removed.set(id, cell.key);
+  }
+}
+
+/** A cell of another schema version, as readers see it. Many are visited for their keys only. */
+class ForeignCell implements Cell {
+  readonly #stored: StoredCell;
+  readonly #schema: ValueSchema;
+  #upgraded: { readonly value: unknown } | undefined;
+
+  constructor(stored: StoredCell, schema: ValueSchema) {
+    this.#stored = stored;
+    this.#schema = schema;
+  }
+
+  get key(): unknown {
+    return this.#stored.key;
+  }
+
+  get timeMs(): number {
+    return this.#stored.timeMs;
+  }
+
+  get value(): unknown {
+    const { key, value, schema } = this.#stored;
+    this.#upgraded ??= { value: this.#schema.upgrade(key, value, schema) };
+    return this.#upgraded.value;
   }
 }
 

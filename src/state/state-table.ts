@@ -6,6 +6,7 @@ import { writeValue } from '../base/value-codec.ts';
 import { Fingerprint } from './fingerprint.ts';
 import { flagAnew, flagMeta, readExtent } from './state-codec.ts';
 import { StatePartition } from './state-partition.ts';
+import { ValueSchema } from './state-schema.ts';
 
 interface StateTableOptions {
   readonly uid: string;
@@ -14,6 +15,8 @@ interface StateTableOptions {
   readonly keepsTimes?: boolean;
   /** Where a restored key belongs; must agree with the partitioner of the operator. Default: hash of the key. */
   readonly partitionOf?: ((key: unknown) => number) | undefined;
+  /** Default: version 1, and no other can be read. */
+  readonly schema?: ValueSchema | undefined;
 }
 
 /** What a batch did to a table, encoded. */
@@ -32,6 +35,7 @@ const noBytes = new Uint8Array(0);
  */
 export class StateTable {
   readonly uid: string;
+  readonly schema: ValueSchema;
   readonly #options: StateTableOptions;
   readonly #partitions: StatePartition[] = [];
   /** What the log holds under this uid from before, of an operator that was dropped or removed, is not ours. */
@@ -47,6 +51,7 @@ export class StateTable {
   constructor(options: StateTableOptions) {
     this.uid = options.uid;
     this.#options = options;
+    this.schema = options.schema ?? new ValueSchema(options.uid, undefined);
     for (let p = 0; p < options.numPartitions; p++) this.partition(p);
   }
 
@@ -57,7 +62,7 @@ export class StateTable {
   /** Partition `index`; partitions come into being when they are first asked for. */
   partition(index: number): StatePartition {
     while (this.#partitions.length <= index) {
-      this.#partitions.push(new StatePartition(this.#options.keepsTimes ?? false));
+      this.#partitions.push(new StatePartition(this.#options.keepsTimes ?? false, this.schema));
     }
     return this.#partitions[index]!;
   }
@@ -131,7 +136,7 @@ export class StateTable {
     throw new TidemarkError(
       'STATE_MISMATCH',
       `The state of operator '${this.uid}' was committed with fingerprint ${expectedFingerprint} and read back with ` +
-        `${actual} (entries:digest). The stream was not started, and nothing was deleted or overwritten.`,
+        `${actual} (entries:digest, and @schema versions other than 1). The stream was not started, and nothing was deleted or overwritten.`,
       { context: { uid: this.uid, expected: expectedFingerprint, actual } },
     );
   }

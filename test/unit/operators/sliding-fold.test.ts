@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { keyIdentity } from '../../../src/base/canonical-key.ts';
 import { SlidingFold } from '../../../src/dstream/sliding-fold.ts';
 import { StatePartition } from '../../../src/state/state-partition.ts';
+import { ValueSchema } from '../../../src/state/state-schema.ts';
 
 type Panes = readonly (readonly (readonly [string, number])[])[];
 
@@ -16,7 +17,7 @@ const somePanes: fc.Arbitrary<Panes> = fc.array(
 
 /** Pane i + 1 holds `panes[i]`, committed. */
 function stateOf<V>(panes: readonly (readonly (readonly [string, V])[])[], upTo: number): StatePartition {
-  const state = new StatePartition(false);
+  const state = new StatePartition(false, new ValueSchema('test', undefined));
   panes.slice(0, upTo).forEach((rows, i) => {
     state.begin();
     for (const [key, value] of rows) state.put(i + 1, keyIdentity(key), key, value);
@@ -112,7 +113,7 @@ describe('SlidingFold', () => {
       calls += 1;
       return a + b;
     }, length);
-    const state = new StatePartition(false);
+    const state = new StatePartition(false, new ValueSchema('test', undefined));
     const slides = 3 * length;
     for (let last = 1; last <= slides; last++) {
       state.begin();
