@@ -83,8 +83,9 @@ export class LogWriter {
       record.commitId,
       'through refusals',
     );
-    if (put.status === 'lost') await this.#assertOccupiedByOurs(slot, frame);
-    if (Math.abs(put.serverTimeMs - this.#tail.arrivedAfterMs) > this.#settings.silenceThresholdMs) {
+    // W3: the time of the last look at the slot, not of the refusal: in between, an earlier attempt may have landed late.
+    const serverTimeMs = put.status === 'lost' ? await this.#timeOfOurs(slot, frame) : put.serverTimeMs;
+    if (Math.abs(serverTimeMs - this.#tail.arrivedAfterMs) > this.#settings.silenceThresholdMs) {
       const { value: floor } = await readFloor(this.#store);
       if (floor >= slot) {
         throw this.#fenced(`records up to ${floor} were cleaned away while this driver was silent`, slot);
@@ -92,17 +93,17 @@ export class LogWriter {
     }
     // W3: this record was sent after the one before it was acknowledged.
     const arrivedAfterMs = this.#tail.serverTimeMs;
-    this.#tail = { slot, hash: frame.hash, serverTimeMs: put.serverTimeMs, arrivedAfterMs };
+    this.#tail = { slot, hash: frame.hash, serverTimeMs, arrivedAfterMs };
   }
 
-  /** The slot is taken. By our own bytes: fine, an earlier attempt had arrived. */
-  async #assertOccupiedByOurs(slot: number, frame: EncodedFrame): Promise<void> {
+  /** The slot is taken. By our own bytes: an earlier attempt had arrived; returns the store's clock when that was seen. */
+  async #timeOfOurs(slot: number, frame: EncodedFrame): Promise<number> {
     const occupant = await getUntilKnown(this.#store, this.#settings, logName(slot));
     if (occupant.status === 'missing') {
       throw this.#fenced(`record ${slot} was written by another driver and is cleaned away already`, slot);
     }
     const { record, hash } = decodeRecord(slot, occupant.bytes);
-    if (hash === frame.hash) return;
+    if (hash === frame.hash) return occupant.serverTimeMs;
     if (record.epoch !== this.epoch) {
       throw this.#fenced(`record ${slot} belongs to epoch ${record.epoch} (driver ${record.driverId})`, slot);
     }

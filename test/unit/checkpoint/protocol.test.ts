@@ -436,6 +436,27 @@ describe('a driver that sleeps past the retention', () => {
     expect((await readCheckpoint(store))!.status.lastBatch?.batchId).toBe(20);
   });
 
+  it('between the refusal of a record and a look at its slot > is fenced, though its late bytes stand there', async () => {
+    const { clock, store, faulty } = setup();
+    const old = await takeOver(faulty, clock, 1, { ...policy, commitTimeoutMs: 1_000_000 });
+    const young = await MiniDriver.start(store, clock, 2, policy);
+    const [late, wake] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const landed = Promise.withResolvers<void>();
+    faulty.inject(logPut, { kind: 'apply-late', until: late.promise, applied: () => landed.resolve() });
+    faulty.inject({ type: 'get', name: /^log\// }, { kind: 'delay', until: wake.promise });
+    const asleep = old.commitBatch(batch(1));
+    for (let i = 0; i < 30; i++) {
+      clock.advanceBy(1000);
+      await young.runBatch();
+    }
+    expect(await names(store, 'log/')).not.toContain(logName(2));
+    late.resolve();
+    await landed.promise;
+    expect(await names(store, 'log/')).toContain(logName(2));
+    wake.resolve();
+    await expect(asleep).rejects.toThrow(/cleaned away while this driver was silent/);
+  });
+
   it('between its read and its fence > takes over the stream as it is now', async () => {
     const { clock, store } = setup();
     await MiniDriver.start(store, clock, 1, policy);
