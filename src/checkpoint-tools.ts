@@ -16,7 +16,15 @@ export {
   type RecordRow,
   type SourceRow,
 } from './inspect/inspect-checkpoint.ts';
+export type { OutboxPosition } from './inspect/outbox-position.ts';
 export { type CleaningOptions, type CleaningPlan, planCleaning } from './inspect/plan-cleaning.ts';
+export {
+  type OutboxBatch,
+  type OutboxEvent,
+  type OutboxOptions,
+  type OutboxRewind,
+  readOutbox,
+} from './inspect/read-outbox.ts';
 export {
   diffState,
   getState,

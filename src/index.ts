@@ -61,6 +61,7 @@ export type {
   SinkOutput,
   SinkPartition,
   SinkProgress,
+  SinkTransaction,
   SinkWrite,
   StagedSink,
   TransactionalSink,

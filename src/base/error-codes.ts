@@ -175,6 +175,12 @@ export const errorCodes = {
     meaning: 'An output object exists with other content than this batch produced.',
     action: 'Check that no other writer uses the output folder and that the program is deterministic.',
   },
+  OUTBOX_EXPIRED: {
+    kind: 'data_loss',
+    meaning: 'A reader of an outbox was away for so long that the batches after its position were cleaned away.',
+    action:
+      "Repair what the missing batches would have changed, then read from 'earliest'. The setting retainMs keeps more.",
+  },
   ZIP_MISMATCH: {
     kind: 'invalid',
     meaning: 'zip() met two partitions with different numbers of rows.',

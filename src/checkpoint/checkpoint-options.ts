@@ -19,6 +19,8 @@ export interface CheckpointOptions {
   readonly compactionAlpha?: number | undefined;
   /** So many newest manifests, and all records after the oldest of them, are kept. Default 2. */
   readonly retainManifests?: number | undefined;
+  /** Records and what they refer to are kept at least so long, by the store's clock: for readers of outboxes. Default 0. */
+  readonly retainMs?: number | undefined;
   /** How long an unknown outcome is resent before COMMIT_UNKNOWN. Default 5 minutes. */
   readonly commitTimeoutMs?: number | undefined;
   /**
@@ -40,6 +42,7 @@ export interface CheckpointSettings {
   readonly manifestEveryBytes: number;
   readonly compactionAlpha: number;
   readonly retainManifests: number;
+  readonly retainMs: number;
   readonly commitTimeoutMs: number;
   readonly silenceThresholdMs: number;
   readonly signal: AbortSignal | undefined;
@@ -59,6 +62,7 @@ export function checkpointSettings(options: CheckpointOptions): CheckpointSettin
     manifestEveryBytes: integer('manifestEveryBytes', options.manifestEveryBytes ?? 64 * mebibyte, 1, 2 ** 40),
     compactionAlpha: number('compactionAlpha', options.compactionAlpha ?? 0.5, 0, 100),
     retainManifests: integer('retainManifests', options.retainManifests ?? 2, 1, 1000),
+    retainMs: integer('retainMs', options.retainMs ?? 0, 0, 2 ** 40),
     commitTimeoutMs: integer('commitTimeoutMs', options.commitTimeoutMs ?? 300_000, 0, 2 ** 40),
     silenceThresholdMs: integer('silenceThresholdMs', options.silenceThresholdMs ?? 300_000, 0, 2 ** 40),
     signal: options.signal,

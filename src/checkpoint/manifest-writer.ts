@@ -100,11 +100,12 @@ export function floorAfter(
   older: readonly RetainedManifest[],
   floor: number,
   serverTimeMs: number,
-  settings: Pick<CheckpointSettings, 'retainManifests' | 'silenceThresholdMs'>,
+  settings: Pick<CheckpointSettings, 'retainManifests' | 'retainMs' | 'silenceThresholdMs'>,
 ): number {
+  const ageMs = Math.max(2 * settings.silenceThresholdMs, settings.retainMs);
   const candidates = older
     .slice(0, Math.max(0, older.length - settings.retainManifests + 2))
-    .filter((manifest) => serverTimeMs - manifest.serverTimeMs > 2 * settings.silenceThresholdMs);
+    .filter((manifest) => serverTimeMs - manifest.serverTimeMs > ageMs);
   return Math.max(floor, candidates.at(-1)?.slot ?? 0);
 }
 

@@ -75,6 +75,7 @@ const checkpointOptionNames = [
   'manifestEveryBytes',
   'compactionAlpha',
   'retainManifests',
+  'retainMs',
   'commitTimeoutMs',
   'silenceThresholdMs',
 ] as const satisfies readonly (keyof CheckpointOptions)[];

@@ -1,7 +1,7 @@
 import { TidemarkError, toError } from '../base/errors.ts';
 import type { StagedHandle, UnpublishedHandle } from '../checkpoint/records.ts';
 import type { Batch } from '../dstream/batch.ts';
-import { formatPrint, type Output } from '../dstream/output.ts';
+import { formatPrint, type Output, type SinkOutput } from '../dstream/output.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import type { BatchReport } from './batch-report.ts';
 import type { Driver } from './driver.ts';
@@ -31,7 +31,10 @@ export async function runOutputs(
   const staging: { readonly output: Output; readonly stage: () => Promise<void> }[] = [];
   const failures: unknown[] = [];
   for (const { output, rdd } of outputs) {
-    if (rdd === undefined) continue;
+    if (rdd === undefined) {
+      if (output.kind === 'sink') await stageNothing(output, batch, effects);
+      continue;
+    }
     report.outputStarted(output);
     try {
       const stage = await runOutput(driver, batch, output, rdd, effects);
@@ -89,6 +92,14 @@ async function runOutput(
       };
     }
   }
+}
+
+/** A batch in which the stream of the output has no RDD: nothing is written, but readers of an outbox must get on. */
+async function stageNothing({ uid, sink }: SinkOutput, batch: Batch, { rows }: Effects): Promise<void> {
+  if (sink.sinkClass !== 'outbox') return;
+  const { batchId, timeMs, generation } = batch;
+  const staged = await stageOutput(sink, { batchId, batchTimeMs: timeMs, generation }, []);
+  if (staged.rows !== undefined) rows.set(uid, staged.rows);
 }
 
 /** Its functions threw, or used the API in a way that is refused; nothing is wrong with the stream itself. */

@@ -70,20 +70,16 @@ export async function publishOutput(sink: Sink<unknown>, { handle, rows, batch }
 }
 
 /** Rows and progress in one transaction: either both are there afterwards, or neither. */
-async function writeOnce<Tx>(
-  sink: TransactionalSink<unknown, Tx>,
-  rows: readonly unknown[],
-  batch: SinkWrite,
-): Promise<void> {
+async function writeOnce(sink: TransactionalSink<unknown>, rows: readonly unknown[], batch: SinkWrite): Promise<void> {
   const { streamId, uid, batchId, generation, epoch } = batch;
   const output: SinkOutput = { streamId, uid };
   await sink.transaction(async (tx) => {
-    const written = await sink.readProgress(tx, output);
+    const written = await tx.readProgress(output);
     if (written !== undefined && written.epoch > epoch) throw refused(sink, batch, written);
     // Ids go on rising over a rewind, so the id alone tells.
     if (written !== undefined && written.batchId >= batchId) return;
-    await sink.write(tx, rows, batch);
-    await sink.writeProgress(tx, output, { batchId, generation, epoch });
+    await tx.write(rows, batch);
+    await tx.writeProgress(output, { batchId, generation, epoch });
   });
 }
 

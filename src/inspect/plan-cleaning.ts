@@ -14,6 +14,8 @@ import { collectReferences, onSteadyFloor, readRetainedLog } from './retained-lo
 export interface CleaningOptions extends CheckpointToolOptions {
   /** As the program sets it. Default 2. */
   readonly retainManifests?: number | undefined;
+  /** As the program sets it. Default 0. */
+  readonly retainMs?: number | undefined;
   /** As the program sets it. Default 5 minutes. */
   readonly silenceThresholdMs?: number | undefined;
 }
@@ -48,6 +50,7 @@ async function plan(store: ObjectStore, options: CleaningOptions): Promise<Clean
     clock: { now: () => 0, waitUntil: () => Promise.resolve() },
     random: { next: () => 0, id: () => '' },
     retainManifests: positiveInteger('retainManifests', options.retainManifests ?? 2),
+    retainMs: options.retainMs,
     silenceThresholdMs: options.silenceThresholdMs,
   });
   const stream = await readStream(store, 'by hint');

@@ -9,6 +9,8 @@ export interface StoredGraph {
   readonly stateful: ReadonlyMap<string, string>;
   /** Description by uid. */
   readonly outputs: ReadonlyMap<string, string>;
+  /** Uids of the outputs that keep their rows in the log. */
+  readonly outboxes: readonly string[];
 }
 
 export function readStoredGraph(graph: unknown): StoredGraph {
@@ -23,6 +25,9 @@ export function readStoredGraph(graph: unknown): StoredGraph {
     })),
     stateful: byUid(graph, 'stateful', (node) => textOf(node.operator)),
     outputs: byUid(graph, 'outputs', (output) => textOf(output.description)),
+    outboxes: [...byUid(graph, 'outputs', (output) => textOf(output.sinkClass))].flatMap(([uid, sinkClass]) => {
+      return sinkClass === 'outbox' ? [uid] : [];
+    }),
   };
 }
 

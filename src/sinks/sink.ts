@@ -11,7 +11,7 @@
  * an outbox are part of that record, so what is written after a crash is what was committed, byte for byte; the program's
  * functions need not give the same again, and no plan has to be durable before.
  */
-export type Sink<T> = IdempotentSink<T> | TransactionalSink<T, never> | StagedSink<T> | OutboxSink<T>;
+export type Sink<T> = IdempotentSink<T> | TransactionalSink<T> | StagedSink<T> | OutboxSink<T>;
 
 export type SinkClass = Sink<unknown>['sinkClass'];
 
@@ -50,17 +50,23 @@ export interface IdempotentSink<in T> extends SinkBase {
  * Class B. The engine reads the progress, decides, writes rows and new progress, all in one transaction that the sink runs:
  * a batch whose progress is there is passed over, a driver older than the one that wrote last is refused.
  *
- * `readProgress` must hold off other transactions of the same progress until this one ends (SELECT ... FOR UPDATE, BEGIN
- * IMMEDIATE, or serializable isolation). Batches come in order, each in one transaction, only those with rows.
+ * Batches come in order, each in one transaction, only those with rows.
  */
-export interface TransactionalSink<in T, Tx> extends SinkBase {
+export interface TransactionalSink<in T> extends SinkBase {
   readonly sinkClass: 'transactional';
-  /** Runs `work` in a transaction: committed when it resolves, rolled back when it rejects, with its outcome. */
-  transaction<R>(work: (tx: Tx) => Promise<R>): Promise<R>;
-  /** Undefined: this output of this stream has written nothing yet. */
-  readProgress(tx: Tx, output: SinkOutput): Promise<SinkProgress | undefined>;
-  writeProgress(tx: Tx, output: SinkOutput, progress: SinkProgress): Promise<void>;
-  readonly write: (tx: Tx, rows: readonly T[], batch: SinkWrite) => Promise<void>;
+  /** Runs `work` in a transaction: committed when `work` resolves, rolled back when it rejects, with its outcome. */
+  readonly transaction: (work: (tx: SinkTransaction<T>) => Promise<void>) => Promise<void>;
+}
+
+/** What the engine does inside one transaction. */
+export interface SinkTransaction<in T> {
+  /**
+   * Undefined: this output of this stream has written nothing yet. Must hold off other transactions of the same output until
+   * this one ends: SELECT ... FOR UPDATE, BEGIN IMMEDIATE, or serializable isolation.
+   */
+  readProgress(output: SinkOutput): Promise<SinkProgress | undefined>;
+  readonly write: (rows: readonly T[], batch: SinkWrite) => Promise<void>;
+  writeProgress(output: SinkOutput, progress: SinkProgress): Promise<void>;
 }
 
 /**
