@@ -44,5 +44,7 @@ export {
   type VerifyReport,
   verifyCheckpoint,
 } from './inspect/verify-checkpoint.ts';
+export type { EncryptionOptions } from './storage/encryption-keys.ts';
 export type { ObjectStore } from './storage/object-store.ts';
+export type { CheckpointStorageOptions } from './storage/open-checkpoint-store.ts';
 export type { StoreOptions } from './storage/open-store.ts';

@@ -80,6 +80,8 @@ export type { SocketConverter } from './sources/sockets/socket-receiver.ts';
 export type { SocketOptions } from './sources/sockets/socket-source.ts';
 export type { RateControlled, Source, SourcePlan, SourceStart } from './sources/source.ts';
 export type { MigrateFunction, MigrateSteps, SchemaOption, StateSchema } from './state/state-schema.ts';
+export type { EncryptionOptions } from './storage/encryption-keys.ts';
+export type { CheckpointStorageOptions } from './storage/open-checkpoint-store.ts';
 export type { StoreOptions, TokenCredentialLike } from './storage/open-store.ts';
 export {
   type StopOptions,

@@ -40,7 +40,7 @@ import {
 import type { Source } from './sources/source.ts';
 import { type InputDefaults, withSparkSettings } from './spark-settings.ts';
 import type { ObjectStore } from './storage/object-store.ts';
-import { openObjectStore, type StoreOptions } from './storage/open-store.ts';
+import { type CheckpointStorageOptions, openCheckpointStore, withEncryption } from './storage/open-checkpoint-store.ts';
 
 /** The status by the names Spark has for it. */
 export type StreamingContextState = 'INITIALIZED' | 'ACTIVE' | 'STOPPED';
@@ -104,12 +104,12 @@ export class StreamingContext {
   static getActiveOrCreate(
     checkpoint: string | ObjectStore,
     create: Create,
-    options?: StoreOptions,
+    options?: CheckpointStorageOptions,
   ): Promise<StreamingContext>;
   static async getActiveOrCreate(
     first: string | ObjectStore | Create,
     create?: Create,
-    options?: StoreOptions,
+    options?: CheckpointStorageOptions,
   ): Promise<StreamingContext> {
     const active = StreamingContext.getActive();
     if (active !== undefined) return active;
@@ -127,10 +127,12 @@ export class StreamingContext {
   static async getOrCreate(
     checkpoint: string | ObjectStore,
     create: Create,
-    options: StoreOptions = {},
+    options: CheckpointStorageOptions = {},
   ): Promise<StreamingContext> {
     const owned = typeof checkpoint === 'string';
-    const store = owned ? await openObjectStore(checkpoint, options) : checkpoint;
+    const store = owned
+      ? await openCheckpointStore(checkpoint, options)
+      : withEncryption(checkpoint, options.encryption);
     try {
       const found = await readCheckpoint(store);
       const context = await create();
@@ -151,7 +153,7 @@ export class StreamingContext {
   }
 
   /** Where to keep the checkpoint of a new stream. To go on from an existing one use {@link StreamingContext.getOrCreate}. */
-  checkpoint(url: string, options: StoreOptions = {}): void {
+  checkpoint(url: string, options: CheckpointStorageOptions = {}): void {
     this.#requireInitialized('checkpoint()');
     this.#checkpoint.name(url, options);
   }

@@ -92,6 +92,17 @@ export const errorCodes = {
     meaning: 'An object of the checkpoint is damaged, cut or missing.',
     action: 'Restore the named object from soft delete or a copy. Nothing was deleted or overwritten.',
   },
+  ENCRYPTION_KEY_MISSING: {
+    kind: 'invalid',
+    meaning: 'An object of the checkpoint is encrypted with a key that was not given, or given with other bytes.',
+    action: 'Give the key of the named id in the option encryption, on the command line with --key-file.',
+  },
+  NOT_ENCRYPTED: {
+    kind: 'invalid',
+    meaning: 'Keys were given for a checkpoint that is stored without encryption.',
+    action:
+      'Open it without keys, or copy it with tidemark checkpoint export --target-key-file and go on with the copy.',
+  },
   CHECKPOINT_EXISTS: {
     kind: 'invalid',
     meaning: 'checkpoint(url) names a place that already holds a stream, or an export one that is not empty.',

@@ -1,5 +1,6 @@
 import { crc32, sha256 } from '../base/checksum.ts';
 import { invariant } from '../base/errors.ts';
+import { keyMissing, sealedKeyId } from '../storage/sealed-object.ts';
 import { corrupt, incompatible } from './corruption.ts';
 
 /**
@@ -116,11 +117,13 @@ export function encodeFrame(header: FrameHeader, sections: readonly FrameSection
 /**
  * @param name of the object, for messages.
  * @param knownTags sections the caller understands.
- * @throws CHECKPOINT_CORRUPT, CHECKPOINT_INCOMPATIBLE
+ * @throws CHECKPOINT_CORRUPT, CHECKPOINT_INCOMPATIBLE; ENCRYPTION_KEY_MISSING when the store was opened without keys
  */
 export function decodeFrame(name: string, bytes: Uint8Array, knownTags: ReadonlySet<number>): DecodedFrame {
   const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (frame.length < headerBytes + trailerBytes) throw corrupt(name, `it has only ${frame.length} bytes, it was cut`);
+  const keyId = sealedKeyId(frame);
+  if (keyId !== undefined) throw keyMissing(name, keyId, 'no keys were given');
   if (!frame.subarray(0, 8).equals(magic)) throw corrupt(name, 'it does not start with the magic of Tidemark');
   if (crc32(frame.subarray(0, headerCrcOffset)) !== frame.readUInt32LE(headerCrcOffset)) {
     throw corrupt(name, 'the checksum of its header does not match');

@@ -1,6 +1,6 @@
 import { TidemarkError } from '../base/errors.ts';
 import { encodeValue } from '../base/value-codec.ts';
-import type { HeadOutcome, ObjectStore } from '../storage/object-store.ts';
+import type { GetOutcome, HeadOutcome, ObjectStore } from '../storage/object-store.ts';
 import { corrupt } from './corruption.ts';
 import { type DecodedFrame, decodeFrame, type EncodedFrame, encodeFrame, type FrameKind, zeroHash } from './frame.ts';
 import type { ManifestReference } from './log-record.ts';
@@ -48,10 +48,19 @@ export async function readFormat(store: ObjectStore): Promise<StreamFormat | und
   return { streamId: (value as { readonly streamId: string }).streamId, hash: frame.hash };
 }
 
+const noHint: Register<Hint | undefined> = { value: undefined, etag: undefined };
+
 /** A hint that can't be read counts as none: it only shortens the way to the tail. */
 export async function readHint(store: ObjectStore): Promise<Register<Hint | undefined>> {
-  const outcome = await store.get(hintName);
-  if (outcome.status === 'missing') return { value: undefined, etag: undefined };
+  let outcome: GetOutcome;
+  try {
+    outcome = await store.get(hintName);
+  } catch (error) {
+    // An encrypted store finds the damage itself.
+    if (error instanceof TidemarkError && error.code === 'CHECKPOINT_CORRUPT') return noHint;
+    throw error;
+  }
+  if (outcome.status === 'missing') return noHint;
   try {
     return { value: decodeHint(outcome.bytes), etag: outcome.etag };
   } catch (error) {

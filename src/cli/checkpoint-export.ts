@@ -3,7 +3,7 @@ import { exportCheckpoint } from '../inspect/export-checkpoint.ts';
 import { exportPositions, writeBlobCheckpoints } from '../inspect/export-positions.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { formatSections, print, printJson } from './report.ts';
-import { jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
+import { encryptionOf, jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
 
 const exportForm: VerbForm = {
   name: 'checkpoint export',
@@ -13,6 +13,7 @@ const exportForm: VerbForm = {
     jsonOption,
     ...storageOptions,
     { name: 'target-connection-string', value: 'text', what: 'of the target, if its account is another one' },
+    { name: 'target-key-file', value: 'path', what: 'keys for the target (default: those of the source)' },
     { name: 'create-container', what: 'creates a missing container for the target' },
   ],
   notes: `The target must be empty. The copy is the same stream: run only one of the two on the same inputs and outputs.`,
@@ -21,12 +22,17 @@ const exportForm: VerbForm = {
 export async function runExport(args: readonly string[]): Promise<void> {
   const given = parseVerb(exportForm, args);
   if (given === undefined) return;
-  const bar = new ProgressBar('export');
   const targetOption =
     given.text('target-connection-string') === undefined ? 'connection-string' : 'target-connection-string';
+  const targetKeys = encryptionOf(given, 'target-key-file');
+  const bar = new ProgressBar('export');
   const report = await exportCheckpoint(given.positionals[0]!, given.positionals[1]!, {
     storage: storageOf(given),
-    targetStorage: { ...storageOf(given, targetOption), createContainer: given.has('create-container') },
+    targetStorage: {
+      ...storageOf(given, targetOption),
+      ...(targetKeys !== undefined && { encryption: targetKeys }),
+      createContainer: given.has('create-container'),
+    },
     onProgress: (progress) => bar.show(progress),
   }).finally(() => bar.end());
   if (given.has('json')) return printJson(report);

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { TidemarkError, toError } from '../base/errors.ts';
-import type { StoreOptions } from '../storage/open-store.ts';
+import { type EncryptionOptions, parseKeyFile } from '../storage/encryption-keys.ts';
+import type { CheckpointStorageOptions } from '../storage/open-checkpoint-store.ts';
 
 /** What a verb takes. */
 export interface VerbForm {
@@ -34,6 +36,11 @@ export const storageOptions: readonly OptionForm[] = [
     name: 'connection-string',
     value: 'text',
     what: 'of the storage account (default: AZURE_STORAGE_CONNECTION_STRING)',
+  },
+  {
+    name: 'key-file',
+    value: 'path',
+    what: 'keys of an encrypted checkpoint (default: the JSON in TIDEMARK_ENCRYPTION_KEYS)',
   },
 ];
 export const jsonOption: OptionForm = { name: 'json', what: 'print JSON instead of tables' };
@@ -79,9 +86,32 @@ export function parseVerb(form: VerbForm, args: readonly string[]): VerbArgument
   };
 }
 
-export function storageOf(args: VerbArguments, option = 'connection-string'): StoreOptions {
+/** @throws OPTION_INVALID when the keys can't be read */
+export function storageOf(args: VerbArguments, option = 'connection-string'): CheckpointStorageOptions {
   const connectionString = args.text(option);
-  return connectionString === undefined ? {} : { connectionString };
+  const encryption = encryptionOf(args, 'key-file') ?? encryptionOfEnvironment();
+  return {
+    ...(connectionString !== undefined && { connectionString }),
+    ...(encryption !== undefined && { encryption }),
+  };
+}
+
+/** A key never stands on the command line: others on the machine can read that. */
+export function encryptionOf(args: VerbArguments, option: string): EncryptionOptions | undefined {
+  const path = args.text(option);
+  if (path === undefined) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new TidemarkError('OPTION_INVALID', `--${option} cannot be read: ${toError(cause).message}.`, { cause });
+  }
+  return parseKeyFile(text, `The key file ${path}`);
+}
+
+function encryptionOfEnvironment(): EncryptionOptions | undefined {
+  const text = process.env.TIDEMARK_ENCRYPTION_KEYS;
+  return text === undefined || text === '' ? undefined : parseKeyFile(text, 'TIDEMARK_ENCRYPTION_KEYS');
 }
 
 /** A batch id among the positional arguments. @throws OPTION_INVALID */

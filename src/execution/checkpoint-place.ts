@@ -3,7 +3,7 @@ import { readCheckpoint } from '../checkpoint/read-checkpoint.ts';
 import type { StreamCheckpoint } from '../checkpoint/stream-checkpoint.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { openObjectStore, type StoreOptions } from '../storage/open-store.ts';
+import { type CheckpointStorageOptions, openCheckpointStore } from '../storage/open-checkpoint-store.ts';
 
 /** The checkpoint a context runs on. */
 export interface OpenedCheckpoint {
@@ -15,7 +15,7 @@ export interface OpenedCheckpoint {
 
 /** Where a context keeps its checkpoint: found by getOrCreate, or named by the program for a new stream, or nowhere. */
 export class CheckpointPlace {
-  #location: { readonly url: string; readonly options: StoreOptions } | undefined;
+  #location: { readonly url: string; readonly options: CheckpointStorageOptions } | undefined;
   #opened: OpenedCheckpoint | undefined;
 
   /** The URL the program named. */
@@ -23,7 +23,7 @@ export class CheckpointPlace {
     return this.#location?.url;
   }
 
-  name(url: string, options: StoreOptions): void {
+  name(url: string, options: CheckpointStorageOptions): void {
     this.#location = { url, options };
   }
 
@@ -34,7 +34,7 @@ export class CheckpointPlace {
   /** Undefined: no checkpoint. @throws CHECKPOINT_EXISTS, GRAPH_INVALID, and what the store refuses. */
   async open(graph: DStreamGraph): Promise<OpenedCheckpoint | undefined> {
     if (this.#opened === undefined && this.#location !== undefined) {
-      const store = await openObjectStore(this.#location.url, this.#location.options);
+      const store = await openCheckpointStore(this.#location.url, this.#location.options);
       this.#opened = { store, found: undefined, owned: true };
       if ((await readCheckpoint(store)) !== undefined) {
         throw new TidemarkError(

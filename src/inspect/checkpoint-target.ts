@@ -1,13 +1,17 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { openObjectStore, type StoreOptions } from '../storage/open-store.ts';
+import {
+  type CheckpointStorageOptions,
+  openCheckpointStore,
+  withEncryption,
+} from '../storage/open-checkpoint-store.ts';
 
 /** The URL of a checkpoint, or a store that is open on it and stays open. */
 export type CheckpointTarget = string | ObjectStore;
 
 export interface CheckpointToolOptions {
-  /** How a URL is opened: credentials, retries. */
-  readonly storage?: StoreOptions | undefined;
+  /** How a URL is opened: credentials, retries, keys. */
+  readonly storage?: CheckpointStorageOptions | undefined;
 }
 
 /** How far a long walk has come. */
@@ -23,8 +27,8 @@ export async function withCheckpoint<R>(
   options: CheckpointToolOptions,
   work: (store: ObjectStore) => Promise<R>,
 ): Promise<R> {
-  if (typeof target !== 'string') return work(target);
-  const store = await openObjectStore(target, options.storage);
+  if (typeof target !== 'string') return work(withEncryption(target, options.storage?.encryption));
+  const store = await openCheckpointStore(target, options.storage);
   try {
     return await work(store);
   } finally {

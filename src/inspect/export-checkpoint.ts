@@ -8,7 +8,7 @@ import { PinnedObjects } from '../checkpoint/pinned-objects.ts';
 import { readStream } from '../checkpoint/read-checkpoint.ts';
 import { encodeFloor, writeHint } from '../checkpoint/root-objects.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { StoreOptions } from '../storage/open-store.ts';
+import type { CheckpointStorageOptions } from '../storage/open-checkpoint-store.ts';
 import {
   type CheckpointTarget,
   type CheckpointToolOptions,
@@ -19,8 +19,8 @@ import { collectReferences, onSteadyFloor, readRetainedLog } from './retained-lo
 import { verifyCheckpoint } from './verify-checkpoint.ts';
 
 export interface ExportOptions extends CheckpointToolOptions {
-  /** How the target's URL is opened. Default: as `storage`. */
-  readonly targetStorage?: StoreOptions | undefined;
+  /** How the target's URL is opened. Default: as `storage`. Without keys of its own it is encrypted as the source is. */
+  readonly targetStorage?: CheckpointStorageOptions | undefined;
   readonly onProgress?: ((progress: WalkProgress) => void) | undefined;
   readonly random?: Random | undefined;
 }
@@ -54,7 +54,7 @@ export function exportCheckpoint(
 ): Promise<ExportReport> {
   const { onProgress = () => {}, random = new SystemRandom() } = options;
   return withCheckpoint(source, options, (from) =>
-    withCheckpoint(target, { storage: options.targetStorage ?? options.storage }, async (to) => {
+    withCheckpoint(target, { storage: storageOfTarget(options) }, async (to) => {
       requireApart(from, to);
       await requireEmpty(to);
       const report = await onSteadyFloor(from, () => copy(from, to, onProgress, random));
@@ -69,6 +69,11 @@ export function exportCheckpoint(
       );
     }),
   );
+}
+
+/** State that was encrypted must not end up in the clear because an option was left out. */
+function storageOfTarget({ storage, targetStorage = storage }: ExportOptions): CheckpointStorageOptions | undefined {
+  return targetStorage && { ...targetStorage, encryption: targetStorage.encryption ?? storage?.encryption };
 }
 
 async function copy(

@@ -9,6 +9,8 @@ export interface ObjectStoreFixture {
   readonly pages: boolean;
   /** Does `head` give the commit id back? */
   readonly keepsCommitId: boolean;
+  /** What a small object takes beside its content. Default 0. */
+  readonly overheadBytes?: number;
   close(): Promise<void>;
 }
 
@@ -331,6 +333,7 @@ export function objectStoreSuite(create: () => Promise<ObjectStoreFixture>): voi
   });
 
   it('counts requests and bytes by type', async () => {
+    const { overheadBytes = 0 } = fixture;
     const before = store.operations.snapshot();
     await expectDone(store.putIfAbsent('a', text('12345'), id(1)));
     await store.get('a');
@@ -340,9 +343,9 @@ export function objectStoreSuite(create: () => Promise<ObjectStoreFixture>): voi
     await store.delete(['a']);
     const after = store.operations.snapshot();
     expect(after.put.requests - before.put.requests).toBe(1);
-    expect(after.put.bytesWritten - before.put.bytesWritten).toBe(5);
+    expect(after.put.bytesWritten - before.put.bytesWritten).toBe(5 + overheadBytes);
     expect(after.get.requests - before.get.requests).toBe(2);
-    expect(after.get.bytesRead - before.get.bytesRead).toBe(7);
+    expect(after.get.bytesRead - before.get.bytesRead).toBe(overheadBytes > 0 ? 2 * (5 + overheadBytes) : 7);
     expect(after.head.requests - before.head.requests).toBe(1);
     expect(after.list.requests - before.list.requests).toBe(1);
     expect(after.delete.requests - before.delete.requests).toBe(1);
