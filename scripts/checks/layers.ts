@@ -41,15 +41,16 @@ export const layers: LayerTable = {
   sql: ['base', 'storage', 'rdd', 'dstream'],
   execution: ['base', 'observe', 'storage', 'checkpoint', 'state', 'rdd', 'dstream', ...contracts],
   inspect: ['base', 'storage', 'checkpoint', 'state'],
+  operate: ['base', 'storage', 'checkpoint', 'state', 'inspect'],
   'spark-settings': ['base', 'execution'],
   'streaming-context': [...engine, 'spark-settings'],
-  server: [...engine, 'inspect', 'streaming-context'],
-  ui: [...engine, 'inspect', 'streaming-context'],
-  testing: [...engine, 'inspect', 'streaming-context', 'server', 'ui'],
-  cli: [...engine, 'inspect', 'streaming-context', 'server', 'ui', 'testing'],
+  server: [...engine, 'inspect', 'operate', 'streaming-context'],
+  ui: [...engine, 'inspect', 'operate', 'streaming-context'],
+  testing: [...engine, 'inspect', 'operate', 'streaming-context', 'server', 'ui'],
+  cli: [...engine, 'inspect', 'operate', 'streaming-context', 'server', 'ui', 'testing'],
   // Public entries: re-exports only.
   index: [...engine, 'streaming-context'],
-  'checkpoint-tools': ['base', 'storage', 'inspect'],
+  'checkpoint-tools': ['base', 'storage', 'inspect', 'operate'],
   'testing.ts': ['base', 'storage', 'testing'],
 };
 

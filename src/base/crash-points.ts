@@ -7,6 +7,7 @@ export const crashPoints = [
   'recovery:before-fence',
   'recovery:fenced',
   'recovery:state-restored',
+  'recovery:sinks-told',
   'recovery:republished',
   'recovery:sources-started',
   'batch:begin',

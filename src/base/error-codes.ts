@@ -117,8 +117,18 @@ export const errorCodes = {
   BATCH_NOT_RETAINED: {
     kind: 'invalid',
     meaning:
-      'A batch was asked for that the checkpoint does not hold: its records were cleaned away, or it has not happened.',
-    action: 'Choose a batch of the range the message names. The setting retainManifests keeps more.',
+      'A batch was asked for that the checkpoint does not hold (any more), or that the stream can not go back to.',
+    action: 'Choose a batch the message names. The setting retainManifests keeps more, a savepoint keeps one for good.',
+  },
+  STREAM_NOT_STOPPED: {
+    kind: 'invalid',
+    meaning: 'A tool was to write into a stream whose last driver did not stop cleanly, so it may be running.',
+    action: 'Stop the program gracefully, or drain it. If it is dead, or is to be ended, let the tool take over.',
+  },
+  REQUEST_UNANSWERED: {
+    kind: 'unavailable',
+    meaning: 'The driver of a stream did not do what a tool asked it for, or not in time.',
+    action: 'See whether the program runs, and what it warned of. If it does not run, let the tool take over.',
   },
   CHECKPOINT_INCOMPATIBLE: {
     kind: 'incompatible',

@@ -3,30 +3,20 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { type CheckpointOptions, type CheckpointSettings, checkpointSettings } from './checkpoint-options.ts';
 import type { Content } from './content.ts';
 import { type Extent, writeExtents } from './extent-writer.ts';
-import type {
-  BatchRecord,
-  LogRecord,
-  Manifest,
-  ManifestReference,
-  RecordPlace,
-  StoredDelta,
-  StoredOutput,
-} from './log-record.ts';
+import type { BatchRecord, LogRecord, RecordPlace, StoredDelta, StoredOutput } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
-import { type ExtentKind, extentKindDue, type PendingManifest, writeManifestObjects } from './manifest-writer.ts';
+import {
+  type ExtentKind,
+  extentKindDue,
+  type InForce,
+  type PendingManifest,
+  writeManifestObjects,
+} from './manifest-writer.ts';
 import { segmentName } from './object-names.ts';
-import type {
-  BatchCommit,
-  FenceContent,
-  PlannedBatch,
-  Receipt,
-  Savepoint,
-  StateExtent,
-  StreamStatus,
-} from './records.ts';
+import { type PointState, writePointManifest } from './point-manifest.ts';
+import type { BatchCommit, FenceContent, PlannedBatch, Receipt, StateExtent, StreamStatus } from './records.ts';
 import { Retention, type RetentionReport } from './retention.ts';
 import { writeHint } from './root-objects.ts';
-import { requirePinnable, savepointNamed } from './savepoints.ts';
 import { readParts } from './state-loader.ts';
 import { receiptKey, statusAfter } from './status-fold.ts';
 import {
@@ -73,7 +63,7 @@ export class CheckpointLog {
   readonly #retention: Retention;
   #recovered: StreamCheckpoint | undefined;
   #status: StreamStatus;
-  #inForce: { readonly reference: ManifestReference; readonly manifest: Manifest } | undefined;
+  #inForce: InForce | undefined;
   #upload: Promise<void> | undefined;
   /** Uploaded; the next record adopts it. */
   #pending: PendingManifest | undefined;
@@ -139,6 +129,11 @@ export class CheckpointLog {
   /** The rows of a handle that is to be published. @throws CHECKPOINT_CORRUPT */
   async readContent(content: Content): Promise<Uint8Array> {
     return content.kind === 'inline' ? content.bytes : readParts(this.#store, content.parts);
+  }
+
+  /** When the last record was written, by the store's clock. */
+  get tailTimeMs(): number {
+    return this.#writer.tail.serverTimeMs;
   }
 
   /** Makes the ranges of the next batch durable before it has effects, in a record of its own. */
@@ -242,22 +237,30 @@ export class CheckpointLog {
     }
   }
 
-  /** A savepoint of the stream as it stands: one write, no copy. @throws OPTION_INVALID, LIMIT_EXCEEDED */
-  pin(name: string, requestId: string | undefined): Promise<Savepoint> {
-    return this.#exclusive('pin', async () => {
-      requirePinnable(this.#status, name);
-      const pin = { name, requestId: requestId ?? null, pinnedMs: this.#writer.tail.serverTimeMs };
-      await this.#append((place) => ({ ...place, kind: 'pin', pin }));
-      return this.#status.savepoints.at(-1)!;
+  /**
+   * A record that an operator asked for: see operator-records. `state`: what it makes the present keyed state; uploaded
+   * first, and adopted by the record.
+   */
+  appendAsked(build: (place: RecordPlace) => LogRecord, state?: PointState): Promise<void> {
+    return this.#exclusive('appendAsked', async () => {
+      if (state !== undefined) await this.#writePoint(state);
+      await this.#append(build, this.#settings.crashHook);
     });
   }
 
-  /** What only this savepoint needed goes at the next cleaning. @throws OPTION_INVALID */
-  unpin(name: string): Promise<void> {
-    return this.#exclusive('unpin', async () => {
-      savepointNamed(this.#status, name);
-      await this.#append((place) => ({ ...place, kind: 'unpin', name }));
-    });
+  async #writePoint(state: PointState): Promise<void> {
+    invariant(this.#upload === undefined && this.#pending === undefined, 'Another manifest is under way.');
+    this.#pending = await writePointManifest(
+      this.#store,
+      this.#settings,
+      this.#writer,
+      this.#status,
+      this.#inForce,
+      this.#floor,
+      state,
+    );
+    this.#changes = noChanges();
+    await this.#settings.crashHook('commit:manifest-written');
   }
 
   /** Raises the floor and deletes what no kept manifest needs. Cheap when the last record adopted no manifest. */

@@ -25,6 +25,12 @@ export interface PendingManifest {
   readonly floor: number;
 }
 
+/** The manifest that the last record names. */
+export interface InForce {
+  readonly reference: ManifestReference;
+  readonly manifest: Manifest;
+}
+
 /**
  * Whole state when there is none yet, or when the deltas on top of it have outgrown it: then a rewrite costs no more
  * than a constant share of what was written since. By size, never by time.
@@ -48,7 +54,7 @@ export async function writeManifestObjects(
   writer: { readonly epoch: number; readonly driverId: string },
   tail: LogTail,
   status: StreamStatus,
-  inForce: { readonly reference: ManifestReference; readonly manifest: Manifest } | undefined,
+  inForce: InForce | undefined,
   floor: number,
   extents: readonly StateExtent[],
 ): Promise<PendingManifest> {
@@ -66,13 +72,7 @@ export async function writeManifestObjects(
   const live = [...kept, ...written];
   assertWhole(live);
 
-  const older: readonly RetainedManifest[] =
-    inForce === undefined
-      ? []
-      : [
-          ...inForce.manifest.history,
-          { name: inForce.reference.name, slot: inForce.manifest.slot, serverTimeMs: inForce.manifest.serverTimeMs },
-        ];
+  const older = historyWith(inForce);
   const nextFloor = floorAfter(older, floor, tail.serverTimeMs, settings);
   const manifest: Manifest = {
     slot,
@@ -109,8 +109,15 @@ export function floorAfter(
   return Math.max(floor, candidates.at(-1)?.slot ?? 0);
 }
 
-/** Objects that the manifest in force lists and the next one doesn't, and those retired before. */
-function retiredBy(
+/** Manifests that are kept beside the next one. */
+export function historyWith(inForce: InForce | undefined): readonly RetainedManifest[] {
+  if (inForce === undefined) return [];
+  const { reference, manifest } = inForce;
+  return [...manifest.history, { name: reference.name, slot: manifest.slot, serverTimeMs: manifest.serverTimeMs }];
+}
+
+/** Objects that the manifest in force lists and the next one doesn't, and those retired before and not listed again. */
+export function retiredBy(
   inForce: Manifest | undefined,
   live: readonly ManifestExtent[],
   slot: number,
@@ -118,14 +125,15 @@ function retiredBy(
   if (inForce === undefined) return [];
   const liveObjects = objectsOf(live);
   const now = [...objectsOf(inForce.extents)].filter((object) => !liveObjects.has(object));
-  return [...inForce.retired, ...now.map((object) => ({ object, slot }))];
+  const before = inForce.retired.filter(({ object }) => !liveObjects.has(object));
+  return [...before, ...now.map((object) => ({ object, slot }))];
 }
 
 export function objectsOf(extents: readonly ManifestExtent[]): ReadonlySet<string> {
   return new Set(extents.flatMap(({ parts }) => parts.map((part) => part.object)));
 }
 
-function assertWhole(extents: readonly ManifestExtent[]): void {
+export function assertWhole(extents: readonly ManifestExtent[]): void {
   const based = new Set<string>();
   for (const { uid, kind } of extents) {
     invariant(

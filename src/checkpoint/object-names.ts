@@ -11,6 +11,7 @@ export const logPrefix = 'log/';
 export const segmentPrefix = 'seg/';
 export const snapshotPrefix = 'snap/';
 export const manifestPrefix = 'man/';
+export const requestPrefix = 'req/';
 
 export function logName(slot: number): string {
   return logPrefix + slotText(slot);
@@ -28,6 +29,11 @@ export function snapshotName(epoch: number, slot: number, index: number, id: str
 
 export function manifestName(slot: number, id: string): string {
   return `${manifestPrefix}${slotText(slot)}-${id}`;
+}
+
+/** `id`: 32 hexadecimal digits. */
+export function requestName(id: string): string {
+  return requestPrefix + id;
 }
 
 /** Undefined: not a name of ours (another tool left something there). */

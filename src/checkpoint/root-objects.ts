@@ -118,12 +118,12 @@ export function encodeFloor(floor: number, commitId: string): EncodedFrame {
   return encodeRoot('floor', floor, commitId, { floor });
 }
 
-function encodeRoot(kind: FrameKind, slot: number, commitId: string, value: unknown): EncodedFrame {
+export function encodeRoot(kind: FrameKind, slot: number, commitId: string, value: unknown): EncodedFrame {
   const header = { kind, slot, epoch: 0, driverId: noId, commitId, previousHash: zeroHash };
   return encodeFrame(header, [section(contentTag, [encodeValue(value)])]);
 }
 
-function decodeRoot(
+export function decodeRoot(
   name: string,
   kind: FrameKind,
   bytes: Uint8Array,

@@ -100,6 +100,8 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     receipts: [],
   };
   await openSinks(driver);
+  await tellOfRewind(driver, status);
+  await ports.crash('recovery:sinks-told');
   await publish(driver, status?.unpublished ?? []);
   await sweepSinks(driver);
   await ports.crash('recovery:republished');
@@ -182,6 +184,15 @@ async function restoreState({ recovered }: CheckpointLog, redeploy: Redeploy): P
 async function openSinks({ graph, streamId, epoch }: Driver): Promise<void> {
   for (const output of graph.outputs) {
     if (output.kind === 'sink') await output.sink.open?.({ streamId, uid: output.uid, epoch });
+  }
+}
+
+/** Before anything is published, and at every start until a batch of the new generation is committed. */
+async function tellOfRewind(driver: Driver, status: StreamStatus | undefined): Promise<void> {
+  if (status?.openRewind === undefined) return;
+  const { toBatchId: batchId, batchTimeMs, generation } = status.openRewind;
+  for (const output of driver.graph.outputs) {
+    if (output.kind === 'sink') await output.sink.onRewind?.({ batchId, batchTimeMs, generation });
   }
 }
 

@@ -46,6 +46,8 @@ function whyOrphan(
     case 'hint':
     case 'floor':
       return undefined;
+    case 'request':
+      return 'what a tool asked the driver for: goes when it is answered or withdrawn';
     case 'record':
       return slot <= floor ? belowFloor : undefined;
     case 'segment':

@@ -5,6 +5,7 @@ import {
   parseContentName,
   parseLogName,
   parseManifestName,
+  requestPrefix,
 } from '../checkpoint/object-names.ts';
 import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts';
 
@@ -17,6 +18,7 @@ export type ObjectKind =
   | 'segment'
   | 'snapshot'
   | 'manifest'
+  | 'request'
   | 'source'
   | 'foreign';
 
@@ -61,5 +63,6 @@ function classify(name: string): Pick<StoredObject, 'kind' | 'slot' | 'epoch'> {
   if (manifestSlot !== undefined) return { kind: 'manifest', slot: manifestSlot, epoch: 0 };
   const content = parseContentName(name);
   if (content !== undefined) return { kind: name.startsWith('seg/') ? 'segment' : 'snapshot', ...content };
+  if (name.startsWith(requestPrefix)) return { kind: 'request', slot: 0, epoch: 0 };
   return { kind: name.startsWith(sourcePrefix) ? 'source' : 'foreign', slot: 0, epoch: 0 };
 }

@@ -89,7 +89,9 @@ async function walk(store: ObjectStore, onProgress: (progress: WalkProgress) => 
   const isFloorKnown = objects.has(floorName) && readableFloor !== undefined;
   const floor = isFloorKnown ? readableFloor : firstSlotOf(objects) - 1;
   const touched = new Set<string>([formatName, hintName, floorName].filter((name) => objects.has(name)));
-  const total = [...objects.values()].filter(({ kind }) => kind !== 'foreign' && kind !== 'source').length;
+  const total = [...objects.values()].filter(
+    ({ kind }) => kind !== 'foreign' && kind !== 'source' && kind !== 'request',
+  ).length;
   const touch = (name: string): void => {
     if (!objects.has(name)) return;
     touched.add(name);

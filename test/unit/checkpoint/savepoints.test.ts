@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { parseLogName } from '../../../src/checkpoint/object-names.ts';
+import { pin, unpin } from '../../../src/checkpoint/operator-records.ts';
 import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
 import type { Savepoint } from '../../../src/checkpoint/records.ts';
 import { readFloor, readFormat } from '../../../src/checkpoint/root-objects.ts';
@@ -50,7 +51,7 @@ describe('a savepoint', () => {
     const driver = await MiniDriver.start(store, clock, 1, { manifestEveryRecords: 1000 });
     await run(driver, clock, 3);
     const before = store.operations.snapshot();
-    const savepoint = await driver.log.pin('before-upgrade', undefined);
+    const savepoint = await pin(driver.log, 'before-upgrade', undefined);
     await run(driver, clock, 1);
     const after = store.operations.snapshot();
     expect(after.put.requests - before.put.requests).toBe(2);
@@ -62,13 +63,13 @@ describe('a savepoint', () => {
     const { clock, store } = setup();
     const driver = await MiniDriver.start(store, clock, 1, policy);
     await run(driver, clock, 57);
-    const savepoint = await driver.log.pin('one', undefined);
+    const savepoint = await pin(driver.log, 'one', undefined);
     await run(driver, clock, 100);
     expect((await readFloor(store)).value).toBeGreaterThan(savepoint.slot);
     await expectWhole(store, savepoint);
     const kept = await keptBelowFloor(store);
     expect(kept.length).toBeGreaterThan(0);
-    await driver.log.unpin('one');
+    await unpin(driver.log, 'one');
     await run(driver, clock, 25);
     expect((await keptBelowFloor(store)).filter((name) => kept.includes(name))).toEqual([]);
     await expect(expectWhole(store, savepoint)).rejects.toMatchObject({ code: 'CHECKPOINT_CORRUPT' });
@@ -78,7 +79,7 @@ describe('a savepoint', () => {
     const { clock, store } = setup();
     const first = await MiniDriver.start(store, clock, 1, policy);
     await run(first, clock, 43);
-    const savepoint = await first.log.pin('one', undefined);
+    const savepoint = await pin(first.log, 'one', undefined);
     await run(first, clock, 60);
     for (let life = 2; life <= 4; life++) await run(await MiniDriver.start(store, clock, life, policy), clock, 40);
     await expectWhole(store, savepoint);
@@ -87,7 +88,7 @@ describe('a savepoint', () => {
     await run(last, clock, 40);
     const kept = await keptBelowFloor(store);
     const objects = [...kept, ...(savepoint.manifest === null ? [] : [savepoint.manifest.name])];
-    await last.log.unpin('one');
+    await unpin(last.log, 'one');
     await run(last, clock, 30);
     for (const name of objects) expect((await store.head(name)).status, name).toBe('missing');
   });
@@ -96,7 +97,7 @@ describe('a savepoint', () => {
     const { clock, store } = setup();
     const first = await MiniDriver.start(store, clock, 1, policy);
     await run(first, clock, 43);
-    const savepoint = await first.log.pin('one', undefined);
+    const savepoint = await pin(first.log, 'one', undefined);
     await run(first, clock, 25);
     await store.delete([savepoint.manifest!.name]);
     const snapshots = async (): Promise<string[]> => {
@@ -119,9 +120,9 @@ describe('a savepoint', () => {
     const { clock, store } = setup();
     const driver = await MiniDriver.start(store, clock, 1, policy);
     await run(driver, clock, 2);
-    await driver.log.pin('one', undefined);
+    await pin(driver.log, 'one', undefined);
     const { tailSlot } = driver.log.status;
-    await expect(driver.log.pin(name, undefined)).rejects.toThrow(message);
+    await expect(pin(driver.log, name, undefined)).rejects.toThrow(message);
     expect((await readCheckpoint(store))!.status.tailSlot).toBe(tailSlot);
     await run(driver, clock, 1);
   });
@@ -129,11 +130,11 @@ describe('a savepoint', () => {
   it('needs a batch, one of at most 100, and must be there to be removed', async () => {
     const { clock, store } = setup();
     const driver = await MiniDriver.start(store, clock, 1, { manifestEveryRecords: 1000 });
-    await expect(driver.log.pin('early', undefined)).rejects.toMatchObject({ code: 'BATCH_NOT_RETAINED' });
+    await expect(pin(driver.log, 'early', undefined)).rejects.toMatchObject({ code: 'BATCH_NOT_RETAINED' });
     await run(driver, clock, 1);
-    for (let i = 0; i < 100; i++) await driver.log.pin(`s${i}`, undefined);
-    await expect(driver.log.pin('more', undefined)).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
-    await expect(driver.log.unpin('more')).rejects.toThrow(/has no savepoint "more"/);
+    for (let i = 0; i < 100; i++) await pin(driver.log, `s${i}`, undefined);
+    await expect(pin(driver.log, 'more', undefined)).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+    await expect(unpin(driver.log, 'more')).rejects.toThrow(/has no savepoint "more"/);
   });
 });
 
@@ -157,9 +158,9 @@ describe('savepoints of drivers that die anywhere', () => {
             clock.advanceBy(1000);
             await driver.runBatch();
             const { savepoints } = driver.log.status;
-            if (random.next() < 0.05 && savepoints.length < 4) await driver.log.pin(`s${++names}`, undefined);
+            if (random.next() < 0.05 && savepoints.length < 4) await pin(driver.log, `s${++names}`, undefined);
             const victim = savepoints[Math.floor(random.next() * 40)];
-            if (victim !== undefined) await driver.log.unpin(victim.name);
+            if (victim !== undefined) await unpin(driver.log, victim.name);
           }
         } catch (error) {
           if (!(error instanceof Crash)) throw error;

@@ -1,13 +1,39 @@
 import { TidemarkError } from '../base/errors.ts';
-import type { Savepoint, StreamStatus } from './records.ts';
+import type { CheckpointLog } from './checkpoint-log.ts';
+import type { PointState } from './point-manifest.ts';
+import type { RewindContent, Savepoint, SeedContent, StreamStatus } from './records.ts';
 
 // Every one keeps up to a manifest and the records of one manifest interval, and costs every driver one read.
 const savepointsMax = 100;
 /** No number and no date: both name batches otherwise. */
 const nameForm = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
 
+/** A savepoint of the stream as it stands: one write, no copy. @throws OPTION_INVALID, LIMIT_EXCEEDED, BATCH_NOT_RETAINED */
+export async function pin(log: CheckpointLog, name: string, requestId: string | undefined): Promise<Savepoint> {
+  requirePinnable(log.status, name);
+  const content = { name, requestId: requestId ?? null, pinnedMs: log.tailTimeMs };
+  await log.appendAsked((place) => ({ ...place, kind: 'pin', pin: content }));
+  return savepointNamed(log.status, name);
+}
+
+/** What only this savepoint needed goes at the next cleaning. @throws OPTION_INVALID */
+export async function unpin(log: CheckpointLog, name: string): Promise<void> {
+  savepointNamed(log.status, name);
+  await log.appendAsked((place) => ({ ...place, kind: 'unpin', name }));
+}
+
+/** Goes back to an earlier batch: its state, positions and time are the present ones from then on. */
+export function rewind(log: CheckpointLog, content: RewindContent, state: PointState): Promise<void> {
+  return log.appendAsked((place) => ({ ...place, kind: 'rewind', rewind: content }), state);
+}
+
+/** Goes on from what another stream, or a person, says. `state` undefined: the keyed state stays as it is. */
+export function seed(log: CheckpointLog, content: SeedContent, state: PointState | undefined): Promise<void> {
+  return log.appendAsked((place) => ({ ...place, kind: 'seed', seed: content }), state);
+}
+
 /** @throws OPTION_INVALID, LIMIT_EXCEEDED, BATCH_NOT_RETAINED */
-export function requirePinnable({ savepoints, lastBatch, streamId }: StreamStatus, name: string): void {
+function requirePinnable({ savepoints, lastBatch, streamId }: StreamStatus, name: string): void {
   if (!nameForm.test(name)) {
     throw new TidemarkError(
       'OPTION_INVALID',

@@ -1,0 +1,63 @@
+import { TidemarkError } from '../base/errors.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { requestName, requestPrefix } from './object-names.ts';
+import { decodeRoot, encodeRoot } from './root-objects.ts';
+
+/** What an outside tool asks the running driver for. */
+export type RequestContent =
+  | { readonly kind: 'savepoint'; readonly name: string }
+  | { readonly kind: 'unpin'; readonly name: string }
+  /** `epoch`: of the driver that is meant. Any other one drops it: a restarted program must not stop again. */
+  | { readonly kind: 'drain'; readonly epoch: number };
+
+export interface StreamRequest {
+  readonly id: string;
+  readonly content: RequestContent;
+}
+
+// A poll takes in no more: the rest waits for the next one.
+const requestsMax = 16;
+
+/** @param id 32 hexadecimal digits. */
+export async function putRequest(store: ObjectStore, { id, content }: StreamRequest): Promise<void> {
+  const outcome = await store.putIfAbsent(requestName(id), encodeRoot('request', 0, id, content).bytes, id);
+  if (outcome.status === 'done') return;
+  throw new TidemarkError(
+    'STORE_UNAVAILABLE',
+    `Whether "${requestName(id)}" was written to ${store.url} is not known.`,
+    {
+      cause: outcome.status === 'unknown' ? outcome.cause : undefined,
+    },
+  );
+}
+
+/** Those that wait: one listing, and a read for each. One that can't be read is removed: nobody could answer it. */
+export async function readRequests(store: ObjectStore): Promise<readonly StreamRequest[]> {
+  const names: string[] = [];
+  for await (const { name } of store.list(requestPrefix)) {
+    names.push(name);
+    if (names.length === requestsMax) break;
+  }
+  const requests: StreamRequest[] = [];
+  for (const name of names) {
+    const outcome = await store.get(name);
+    if (outcome.status === 'missing') continue;
+    try {
+      const { frame, value } = decodeRoot(name, 'request', outcome.bytes);
+      requests.push({ id: frame.header.commitId, content: value as RequestContent });
+    } catch (error) {
+      if (!(error instanceof TidemarkError)) throw error;
+      await store.delete([name]);
+    }
+  }
+  return requests;
+}
+
+/** Done with, or withdrawn. */
+export async function deleteRequest(store: ObjectStore, id: string): Promise<void> {
+  await store.delete([requestName(id)]);
+}
+
+export async function isWaiting(store: ObjectStore, id: string): Promise<boolean> {
+  return (await store.head(requestName(id))).status === 'found';
+}
