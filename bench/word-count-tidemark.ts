@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Milliseconds, StreamingContext } from '../src/index.ts';
+import { GeneratedSource } from './generated-source.ts';
+import { lineOf } from './lines.ts';
+
+/** The peer of peers/SparkWordCount.java, with the same arguments. */
+const [, , program, input, intervalMs, linesPerBatch, batches, checkpoint, folder] = process.argv;
+const startedMs = performance.timeOrigin;
+let firstBatchMs = -1;
+const done: { readonly processingMs: number; readonly totalMs: number }[] = [];
+
+const ssc = await StreamingContext.getOrCreate(pathToFileURL(resolve(checkpoint!)).href, () => {
+  const context = new StreamingContext({ appName: 'word-count', batchInterval: Milliseconds(Number(intervalMs)) });
+  const lines =
+    input === 'generated'
+      ? context.sourceStream(new GeneratedSource(Number(linesPerBatch), (number) => lineOf(number)))
+      : context.textFileStream(folder!);
+  const counts = lines
+    .flatMap((line) => line.split(' '))
+    .map((word): [string, number] => [word, 1])
+    .reduceByKey((a, b) => a + b);
+  const shown =
+    program === 'state'
+      ? counts.updateStateByKey((values, before: number | undefined) => {
+          let total = before ?? 0;
+          for (const value of values) total += value;
+          return total;
+        })
+      : counts;
+  shown.foreachRDD(async (rdd) => {
+    await rdd.count();
+  });
+  return context;
+});
+ssc.addStreamingListener({
+  onBatchCompleted: (info) => {
+    if (info.failureReason !== undefined) throw new Error(info.failureReason);
+    if (firstBatchMs < 0) firstBatchMs = performance.timeOrigin + performance.now() - startedMs;
+    if (info.records === 0) return;
+    done.push({ processingMs: info.processingDelayMs, totalMs: info.totalDelayMs });
+    if (done.length < Number(batches)) return;
+    const peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
+    const { user, system } = process.cpuUsage();
+    console.log(`RESULT ${JSON.stringify({ firstBatchMs, peakKb, cpuMs: (user + system) / 1000, batches: done })}`);
+    process.exit(0);
+  },
+});
+await ssc.start();
+await ssc.awaitTermination();
