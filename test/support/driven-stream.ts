@@ -7,6 +7,8 @@ export class DrivenStream {
   readonly context: StreamingContext;
   readonly batches: BatchInfo[] = [];
   recovery: RecoveryInfo | undefined;
+  /** Of the stream, when the batch interval may be another one than in the driver before. */
+  zeroTimeMs: number | undefined;
   readonly #clock: ManualClock;
   readonly #intervalMs: number;
   #wake: () => void = () => {};
@@ -43,7 +45,7 @@ export class DrivenStream {
   async runTo(timeMs: number): Promise<void> {
     await this.#caughtUp(this.#clock.now());
     while (this.lastBatchTimeMs < timeMs) {
-      const nextMs = this.lastBatchTimeMs + this.#intervalMs;
+      const nextMs = this.#nextTimeMs();
       this.#clock.advanceTo(nextMs);
       await this.#caughtUp(nextMs);
     }
@@ -63,8 +65,14 @@ export class DrivenStream {
     if (this.#error !== undefined) throw this.#error;
   }
 
+  #nextTimeMs(): number {
+    const last = this.lastBatchTimeMs;
+    const offset = this.zeroTimeMs === undefined ? 0 : (last - this.zeroTimeMs) % this.#intervalMs;
+    return last - offset + this.#intervalMs;
+  }
+
   async #caughtUp(nowMs: number): Promise<void> {
-    while (this.lastBatchTimeMs + this.#intervalMs <= nowMs) {
+    while (this.#nextTimeMs() <= nowMs) {
       if (this.#ended) throw this.#error ?? new Error('The stream was stopped.');
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

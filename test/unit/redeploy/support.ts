@@ -16,6 +16,7 @@ export class Deployed extends TestStream {
   /** One deploy: starts, runs the batches up to `toSeconds`, stops. */
   async run(define: (ssc: StreamingContext) => void, toSeconds: number, options: LifeOptions = {}): Promise<void> {
     const driven = await this.start(define, options);
+    driven.zeroTimeMs = (await this.status()).zeroTimeMs;
     await driven.runTo(toSeconds * 1000);
     await driven.stop();
   }
