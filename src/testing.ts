@@ -18,3 +18,14 @@ export {
 } from './testing/event-hubs-emulator.ts';
 export { type CrashOptions, FaultyStore, type StoreFault, type StoreFaultPattern } from './testing/faulty-store.ts';
 export { MemoryTopic } from './testing/memory-topic.ts';
+export type { SimulatedProgram } from './testing/simulation/driver.ts';
+export type { SimulationFaults } from './testing/simulation/faults.ts';
+export type { CommittedBatch, SimulatedFence } from './testing/simulation/history.ts';
+export type { OutputRows } from './testing/simulation/output-ledger.ts';
+export {
+  type SimulatedInput,
+  type SimulationOptions,
+  type SimulationReport,
+  simulate,
+} from './testing/simulation/simulate.ts';
+export type { SimulatedRow } from './testing/simulation/topic.ts';

@@ -242,6 +242,12 @@ export const errorCodes = {
     meaning: 'The operation was stopped on request.',
     action: 'Nothing to do.',
   },
+  SIMULATION_FAILED: {
+    kind: 'internal',
+    meaning: 'A simulation found a run in which the program or Tidemark breaks a promise.',
+    action:
+      'Run the seed of the message again with a trace. It is your program, or a bug of Tidemark: then report the seed.',
+  },
   INTERNAL: {
     kind: 'internal',
     meaning: 'An invariant of Tidemark does not hold.',

@@ -62,7 +62,9 @@ export class StreamLife implements Stoppable {
     });
     const { random, taskAttemptsMax } = settings;
     const { defaultParallelism } = program.graph;
-    const runner = new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax });
+    // On a clock of the caller only that clock says what happens when: the runner does not look at the wall's.
+    const now = settings.ports.clock instanceof SystemClock ? undefined : () => 0;
+    const runner = new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax, now });
     this.rdds = new RddContext({ runner, defaultParallelism, random });
     this.#ended.promise.catch(() => {}); // Reported by awaitTermination, which need not be waiting yet.
   }

@@ -131,15 +131,19 @@ export class StatePartition {
     }
   }
 
-  /** Committed cells of pane 0 last touched strictly before `thresholdMs` and untouched in the running batch. */
+  /**
+   * Committed cells of pane 0 last touched strictly before `thresholdMs` and untouched in the running batch, oldest first.
+   * In an order that a restart does not change, which the index has not: a batch that is run again gives the same rows.
+   */
   expiring(thresholdMs: number): Cell[] {
-    const cells: Cell[] = [];
+    const cells: StoredCell[] = [];
     for (const id of new Set(this.#timeouts?.due(thresholdMs))) {
       const cell = this.#panes.get(0)?.get(id);
       if (cell === undefined || cell.timeMs >= thresholdMs || this.isChanged(0, id)) continue;
-      cells.push(this.#current(cell));
+      cells.push(cell);
     }
-    return cells;
+    cells.sort((a, b) => a.timeMs - b.timeMs || a.hash - b.hash);
+    return cells.map((cell) => this.#current(cell));
   }
 
   /** Encodes the overlay; after it the batch writes nothing more here. Called again, it gives the same bytes. */

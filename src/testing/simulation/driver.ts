@@ -1,0 +1,86 @@
+import type { ForeachBody } from '../../dstream/output.ts';
+import type { StreamingContextOptions } from '../../execution/context-options.ts';
+import type { RDD } from '../../rdd/rdd.ts';
+import type { StagedSink } from '../../sinks/sink.ts';
+import type { Source } from '../../sources/source.ts';
+import { markOf } from './marks.ts';
+import type { SimulatedProcess } from './process.ts';
+import { SimulatedSink } from './simulated-sink.ts';
+import { SimulatedSource } from './simulated-source.ts';
+import type { Simulation } from './simulation.ts';
+import type { SimulatedRow } from './topic.ts';
+
+/** What a program is given to be built for one driver of a simulation: see `SimulationOptions.program`. */
+export interface SimulatedProgram<T> {
+  /** Of the program, from 0: rises with every deployment. */
+  readonly version: number;
+  /** For `new StreamingContext({ ...driver.contextOptions, ... })`. The application's name is the simulator's. */
+  readonly contextOptions: Pick<StreamingContextOptions, 'appName' | 'batchInterval' | 'environment'>;
+  /** The input of the simulation. Use it once, with a uid. */
+  source(): Source<SimulatedRow<T>>;
+  /** A staged sink, exactly once. The name of an output must not be used twice. */
+  sink<R>(output: string): StagedSink<R>;
+  /** The body of a `foreachRDD`: an output that acts during the batch, at least once. */
+  act<R>(output: string): ForeachBody<R>;
+}
+
+/** One driver of a simulation, from its start to its end or death. */
+export class SimulatedDriver<T> implements SimulatedProgram<T> {
+  readonly process: SimulatedProcess;
+  readonly simulation: Simulation<T>;
+  readonly version: number;
+  readonly contextOptions: Pick<StreamingContextOptions, 'appName' | 'batchInterval' | 'environment'>;
+  /** By batch time: what it planned or adopted. */
+  readonly plans = new Map<number, number>();
+
+  constructor(process: SimulatedProcess, simulation: Simulation<T>, version: number) {
+    this.process = process;
+    this.simulation = simulation;
+    this.version = version;
+    const { world } = process;
+    const { batchInterval } = simulation.options;
+    this.contextOptions = {
+      appName: markOf('driver', process.id),
+      batchInterval,
+      environment: {
+        clock: process,
+        random: process.random,
+        allowSeveral: true,
+        print: () => {},
+        warn: (text) => world.note(() => `driver ${process.id} warns: ${text}`),
+        crashHook: (point) => {
+          if (!process.isAlive) return process.forever();
+          if (!world.chance(simulation.faults().crashAtPoint)) return undefined;
+          world.note(() => `driver ${process.id} dies at ${point}`);
+          simulation.killed(process);
+          return process.forever();
+        },
+      },
+    };
+  }
+
+  source(): Source<SimulatedRow<T>> {
+    return new SimulatedSource<T>(this);
+  }
+
+  sink<R>(output: string): StagedSink<R> {
+    return new SimulatedSink<T, R>(this, output);
+  }
+
+  act<R>(output: string): ForeachBody<R> {
+    return async (rdd: RDD<R>, time, { batchId }) => {
+      const rows = await rdd.collectPartitions();
+      const plan = this.plans.get(time.milliseconds);
+      await this.network(() => this.simulation.history.outputs.acted(output, batchId, this.version, plan, rows));
+    };
+  }
+
+  /** Something at another place, such as the hub or a database. Some simulations have it next door, and lose no time. */
+  network<R = void>(act?: () => R): Promise<R> {
+    const { process, simulation } = this;
+    if (!process.isAlive) return process.forever();
+    if (simulation.options.isNear)
+      return Promise.resolve().then(() => (process.isAlive ? act?.() : process.forever()) as R);
+    return process.request(process.world.between(1, 60), () => act?.() as R);
+  }
+}

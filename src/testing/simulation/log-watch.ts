@@ -1,0 +1,92 @@
+import { type MarkedRecord, readMarkedRecord, slotOf } from './marks.ts';
+import type { StoreObserver } from './stored-objects.ts';
+import type { Verdict } from './verdict.ts';
+
+/**
+ * Watches the raw objects of the store: which record first took each slot, whatever is deleted or written there later.
+ *
+ * Invariants
+ *   H1. Slots are filled without holes. A batch, plan or drain belongs to the newest fence before it, and a slot above the
+ *       floor is never filled twice.
+ *   H6. What a record names exists when it is written. The segments that a record above the floor names, and the manifest
+ *       that the last record names, are not deleted. The floor never falls.
+ */
+export class LogWatch implements StoreObserver {
+  readonly #verdict: Verdict;
+  readonly #onRecord: (record: MarkedRecord) => void;
+  readonly #slots = new Set<number>();
+  readonly #objects = new Set<string>();
+  /** By slot: what the record there names. */
+  readonly #references = new Map<number, readonly string[]>();
+  #floor = 0;
+  #tail = 0;
+  #epoch = 0;
+  recreatedSlots = 0;
+
+  constructor(verdict: Verdict, onRecord: (record: MarkedRecord) => void) {
+    this.#verdict = verdict;
+    this.#onRecord = onRecord;
+  }
+
+  /** Slot of the newest fence. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  written(name: string, bytes: Uint8Array): void {
+    this.#objects.add(name);
+    if (name === 'gc/floor') {
+      const floor = slotOf(bytes);
+      if (floor < this.#floor) this.#verdict.violate(`The floor fell from ${this.#floor} to ${floor}.`); // H6
+      this.#floor = floor;
+    }
+    const slot = slotOfName(name);
+    if (slot === undefined) return;
+    if (!this.#slots.has(slot)) {
+      this.#slots.add(slot);
+      this.#appended(slot, readMarkedRecord(bytes));
+      return;
+    }
+    // A sleeper's write into an emptied slot. It counts for nothing, as long as it lies at or below the floor.
+    this.recreatedSlots += 1;
+    if (slot > this.#floor) this.#verdict.violate(`Record ${slot} was written again above the floor ${this.#floor}.`);
+  }
+
+  deleted(name: string): void {
+    this.#objects.delete(name);
+    const slot = slotOfName(name);
+    if (slot !== undefined) {
+      if (slot > this.#floor) this.#verdict.violate(`${name} was deleted, and the floor is ${this.#floor}.`);
+      this.#references.delete(slot);
+      return;
+    }
+    for (const [user, references] of this.#references) {
+      // Only the end of the log needs its manifest: an older record may name one that a newer has replaced.
+      const isNeeded = name.startsWith('man/') ? user === this.#tail : user > this.#floor;
+      if (isNeeded && references.includes(name)) {
+        this.#verdict.violate(`${name} was deleted, and record ${user} above the floor ${this.#floor} names it.`); // H6
+      }
+    }
+  }
+
+  #appended(slot: number, record: MarkedRecord): void {
+    const { kind, epoch, references } = record;
+    if (references.length > 0) this.#references.set(slot, references);
+    const missing = references.find((name) => !this.#objects.has(name));
+    if (missing !== undefined) this.#verdict.violate(`Record ${slot} names ${missing}, which does not exist.`); // H6
+    if (record.slot !== slot) this.#verdict.violate(`Record ${slot} says that it is record ${record.slot}.`);
+    if (slot !== this.#tail + 1) {
+      this.#verdict.violate(`Record ${slot} was written, and the log ends at ${this.#tail}.`); // H1
+    }
+    this.#tail = slot;
+    if (kind === 'fence') this.#epoch = slot;
+    if (epoch !== this.#epoch) {
+      this.#verdict.violate(`Record ${slot} was written by epoch ${epoch} after the fence of epoch ${this.#epoch}.`); // H1
+    }
+    this.#onRecord(record);
+  }
+}
+
+function slotOfName(name: string): number | undefined {
+  return name.startsWith('log/') ? Number(name.slice(4)) : undefined;
+}

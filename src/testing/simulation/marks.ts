@@ -1,0 +1,60 @@
+/**
+ * Marks are short texts that the simulator's sources, sinks and names carry into the checkpoint. The verifier finds them in
+ * the raw bytes of a record, so it learns what the record commits without any code of the engine.
+ */
+export type MarkKind = 'plan' | 'out' | 'driver';
+
+export function markOf(kind: MarkKind, id: number): string {
+  return `[[${kind}:${id}]]`;
+}
+
+/** @throws Error when `text` is not such a mark. */
+export function parseMark(kind: MarkKind, text: unknown): number {
+  const match = typeof text === 'string' ? /^\[\[(plan|out|driver):(\d+)\]\]$/.exec(text) : null;
+  if (match?.[1] !== kind) throw new Error(`${JSON.stringify(text)} is not a ${kind} that was given to the engine.`);
+  return Number(match[2]);
+}
+
+export type RecordKind = 'fence' | 'batch' | 'plan' | 'drain' | 'other';
+
+/** What a record of the log shows to somebody who knows only its header (docs/checkpoint-format.md) and the marks. */
+export interface MarkedRecord {
+  readonly kind: RecordKind;
+  readonly slot: number;
+  readonly epoch: number;
+  readonly plans: ReadonlySet<number>;
+  readonly outs: readonly number[];
+  readonly driver: number | undefined;
+  /** Objects it names. */
+  readonly references: readonly string[];
+}
+
+const kinds: Readonly<Record<number, RecordKind>> = { 2: 'fence', 3: 'batch', 4: 'plan', 5: 'drain' };
+
+/** Field offsets as docs/checkpoint-format.md gives them: kind at 12, slot at 16, epoch at 24. */
+export function readMarkedRecord(bytes: Uint8Array): MarkedRecord {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+  const plans = new Set<number>();
+  const outs: number[] = [];
+  let driver: number | undefined;
+  for (const [, kind, id] of text.matchAll(/\[\[(plan|out|driver):(\d+)\]\]/g)) {
+    if (kind === 'plan') plans.add(Number(id));
+    else if (kind === 'out') outs.push(Number(id));
+    else driver = Number(id);
+  }
+  return {
+    kind: kinds[view.getUint16(12, true)] ?? 'other',
+    slot: slotOf(bytes),
+    epoch: Number(view.getBigUint64(24, true)),
+    plans,
+    outs,
+    driver,
+    references: text.match(/(?:seg|snap|man)\/[0-9a-f-]{20,}/g) ?? [],
+  };
+}
+
+/** Of any frame: of `gc/floor` it is the floor. */
+export function slotOf(bytes: Uint8Array): number {
+  return Number(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(16, true));
+}

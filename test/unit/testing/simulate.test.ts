@@ -1,0 +1,245 @@
+import { describe, expect, test } from 'vitest';
+import { TidemarkError } from '../../../src/base/errors.ts';
+import type { ObjectStore, PutOutcome } from '../../../src/storage/object-store.ts';
+import { StreamingContext } from '../../../src/streaming-context.ts';
+import type { SimulatedProgram } from '../../../src/testing/simulation/driver.ts';
+import type { CommittedBatch } from '../../../src/testing/simulation/history.ts';
+import { type SimulationOptions, simulate } from '../../../src/testing/simulation/simulate.ts';
+import type { SimulatedRow } from '../../../src/testing/simulation/topic.ts';
+
+interface Order {
+  readonly customer: string;
+  readonly amount: number;
+}
+
+/** What a user would write: a pipeline, and the same thing over arrays. */
+function totals(driver: SimulatedProgram<Order>): StreamingContext {
+  const ssc = new StreamingContext({
+    ...driver.contextOptions,
+    checkpoint: { manifestEveryRecords: 3, silenceThresholdMs: 1000, inlineBytesMax: 50 },
+    catchUpBatchesMax: 5,
+  });
+  const perCustomer = ssc
+    .sourceStream(driver.source(), { uid: 'orders' })
+    .map(({ value }) => [value.customer, value.amount] as const)
+    .updateStateByKey((amounts, sum: number | undefined) => amounts.reduce((a, b) => a + b, sum ?? 0), { uid: 'sum' });
+  perCustomer.saveTo(driver.sink('totals'), { uid: 'totals' });
+  perCustomer.foreachRDD(driver.act('pushed'), { uid: 'pushed' });
+  return ssc;
+}
+
+function checkTotals(): (batch: CommittedBatch<Order>) => void {
+  const sums = new Map<string, number>();
+  return ({ batchId, rows, outputs }) => {
+    for (const { value } of rows) sums.set(value.customer, (sums.get(value.customer) ?? 0) + value.amount);
+    const expected = [...sums].sort();
+    for (const name of ['totals', 'pushed']) {
+      const actual = [...(outputs.get(name)?.flat() ?? [])].sort();
+      if (JSON.stringify(actual) !== JSON.stringify(expected)) {
+        throw new Error(`${name} of batch ${batchId} is ${JSON.stringify(actual)}, not ${JSON.stringify(expected)}`);
+      }
+    }
+  };
+}
+
+function options(seed: number, changes: Partial<SimulationOptions<Order>> = {}): SimulationOptions<Order> {
+  return {
+    seed,
+    program: totals,
+    source: {
+      row: (random) => ({ customer: `c${Math.floor(random.next() * 4)}`, amount: Math.floor(random.next() * 50) }),
+    },
+    verify: checkTotals(),
+    ...changes,
+  };
+}
+
+describe('a program that keeps its promises', () => {
+  test.each(Array.from({ length: 25 }, (_, index) => index + 1))('holds in seed %i', async (seed) => {
+    const report = await simulate(options(seed));
+    expect(report.batches).toBeGreaterThan(2);
+    expect(report.rows).toBeGreaterThan(0);
+  });
+
+  test('runs quietly without faults: one start, one fence, one write per batch and one per plan', async () => {
+    const report = await simulate(options(3, { faults: 'none', program: quiet, verify: undefined }));
+    // The driver is killed once, when the calm begins; one more runs to the end.
+    expect(report).toMatchObject({ starts: 2, fences: 2, recreatedSlots: 0 });
+    const { batches, requests } = report.calm;
+    // Fence, hint, drain, hint; a plan and a record for every batch.
+    expect(requests.put).toBeLessThanOrEqual(4 + 2 * batches);
+    expect(requests.list).toBe(0);
+  });
+
+  test('a seed gives the same run again, to the last step', async () => {
+    const lines: string[][] = [[], []];
+    const reports = [];
+    for (const own of lines) reports.push(await simulate(options(11, { trace: (line) => own.push(line) })));
+    expect(reports[1]).toEqual(reports[0]);
+    expect(lines[1]).toEqual(lines[0]);
+    expect(lines[0]!.length).toBeGreaterThan(100);
+  });
+
+  test('other seeds give other runs', async () => {
+    const fingerprints = new Set<string>();
+    for (let seed = 1; seed <= 5; seed++) fingerprints.add((await simulate(options(seed))).fingerprint);
+    expect(fingerprints.size).toBe(5);
+  });
+});
+
+function quiet(driver: SimulatedProgram<Order>): StreamingContext {
+  const ssc = new StreamingContext({ ...driver.contextOptions });
+  ssc
+    .sourceStream(driver.source(), { uid: 'orders' })
+    .map(({ value }) => [value.customer, value.amount] as const)
+    .reduceByKey((a, b) => a + b)
+    .foreachRDD(driver.act('acts'), { uid: 'acts' });
+  return ssc;
+}
+
+/** Runs seeds until one fails; the message it fails with. */
+async function firstViolation(
+  seedsMax: number,
+  changes: (seed: number) => Partial<SimulationOptions<Order>>,
+): Promise<string> {
+  for (let seed = 1; seed <= seedsMax; seed++) {
+    try {
+      await simulate(options(seed, changes(seed)));
+    } catch (error) {
+      expect(error).toBeInstanceOf(TidemarkError);
+      expect((error as TidemarkError).code).toBe('SIMULATION_FAILED');
+      expect((error as TidemarkError).context).toEqual({ seed });
+      return (error as Error).message;
+    }
+  }
+  return `nothing in ${seedsMax} seeds`;
+}
+
+/** A store whose writes answer something else than the truth. */
+function withPuts(store: ObjectStore, answer: (name: string, outcome: PutOutcome) => PutOutcome): ObjectStore {
+  return new Proxy(store, {
+    get(target, property) {
+      if (property !== 'putIfAbsent' && property !== 'compareAndSwap') {
+        const value: unknown = Reflect.get(target, property);
+        return typeof value === 'function' ? value.bind(target) : value;
+      }
+      return async (name: string, ...rest: unknown[]) => {
+        const put = target[property] as (...args: unknown[]) => Promise<PutOutcome>;
+        return answer(name, await put.call(target, name, ...rest));
+      };
+    },
+  });
+}
+
+const done = (etag: string): PutOutcome => ({ status: 'done', etag, serverTimeMs: 0, recognised: false });
+
+describe('what breaks a promise is found', () => {
+  test('a program whose result is not determined by its rows', async () => {
+    let calls = 0;
+    const program = (driver: SimulatedProgram<Order>): StreamingContext => {
+      const ssc = new StreamingContext({ ...driver.contextOptions });
+      ssc
+        .sourceStream(driver.source(), { uid: 'orders' })
+        .map(() => ++calls)
+        .foreachRDD(driver.act('calls'), { uid: 'calls' });
+      return ssc;
+    };
+    expect(await firstViolation(30, () => ({ program, verify: undefined }))).toContain("Output 'calls' repeats batch");
+  });
+
+  test('a function that drops rows', async () => {
+    const program = (driver: SimulatedProgram<Order>): StreamingContext => {
+      const ssc = new StreamingContext({ ...driver.contextOptions });
+      const sums = ssc
+        .sourceStream(driver.source(), { uid: 'orders' })
+        .filter(({ sequence }) => sequence !== 7)
+        .map(({ value }) => [value.customer, value.amount] as const)
+        .updateStateByKey((amounts, sum: number | undefined) => amounts.reduce((a, b) => a + b, sum ?? 0));
+      sums.saveTo(driver.sink('totals'));
+      sums.foreachRDD(driver.act('pushed'));
+      return ssc;
+    };
+    expect(await firstViolation(3, () => ({ program }))).toContain('totals of batch');
+  });
+
+  test('a source that begins at its start again after a restart', async () => {
+    const program = (driver: SimulatedProgram<Order>): StreamingContext => {
+      const source = driver.source();
+      const forgetful: SimulatedProgram<Order> = {
+        ...driver,
+        contextOptions: driver.contextOptions,
+        sink: (name) => driver.sink(name),
+        act: (name) => driver.act(name),
+        source: () =>
+          new Proxy(source, {
+            get(target, property) {
+              if (property === 'start')
+                return (start: object) => target.start({ ...start, position: undefined } as never);
+              const value: unknown = Reflect.get(target, property);
+              return typeof value === 'function' ? value.bind(target) : value;
+            },
+          }),
+      };
+      return totals(forgetful);
+    };
+    expect(await firstViolation(5, () => ({ program }))).toMatch(/does not follow plan|is adopted after/);
+  });
+
+  test('a sink that publishes when it stages', async () => {
+    const program = (driver: SimulatedProgram<Order>): StreamingContext => {
+      const ssc = new StreamingContext({ ...driver.contextOptions });
+      const sink = driver.sink<SimulatedRow<Order>>('rows');
+      ssc.sourceStream(driver.source(), { uid: 'orders' }).saveTo({
+        sinkClass: 'staged',
+        kind: 'hasty',
+        description: 'hasty',
+        guarantee: 'exactly once',
+        stage: async (batch, partitions) => {
+          const handle = await sink.stage(batch, partitions);
+          await sink.publish(handle);
+          return handle;
+        },
+        publish: (handle) => sink.publish(handle),
+      });
+      return ssc;
+    };
+    const violation = await firstViolation(3, () => ({ program, verify: undefined }));
+    expect(violation).toContain("Output 'rows' of batch 2 is published, and it is staged");
+  });
+
+  test('an occupied slot that is taken for an own one', async () => {
+    const wrapStore = (store: ObjectStore): ObjectStore =>
+      withPuts(store, (name, put) => (name.startsWith('log/') && put.status === 'lost' ? done('1') : put));
+    await expect(firstViolation(60, () => ({ wrapStore }))).resolves.not.toContain('nothing');
+  });
+
+  test('an unknown outcome that is taken for a success', async () => {
+    const wrapStore = (store: ObjectStore): ObjectStore =>
+      withPuts(store, (name, put) => (name.startsWith('log/') && put.status === 'unknown' ? done('1') : put));
+    await expect(firstViolation(60, () => ({ wrapStore }))).resolves.not.toContain('nothing');
+  });
+
+  test('an unknown outcome that is taken for a loss', async () => {
+    const wrapStore = (store: ObjectStore): ObjectStore =>
+      withPuts(store, (name, put) => {
+        return name.startsWith('log/') && put.status === 'unknown' ? { status: 'lost', serverTimeMs: 0 } : put;
+      });
+    expect(await firstViolation(60, () => ({ wrapStore }))).toContain('there is no newer fence');
+  });
+
+  test('deletes before the floor is raised', async () => {
+    // The floor is written nowhere, and the driver believes that it was.
+    const wrapStore = (store: ObjectStore): ObjectStore =>
+      new Proxy(store, {
+        get(target, property) {
+          const value: unknown = Reflect.get(target, property);
+          if (property === 'compareAndSwap') {
+            return (name: string, ...rest: [Uint8Array, string | undefined, string]) =>
+              name === 'gc/floor' ? Promise.resolve(done('1')) : target.compareAndSwap(name, ...rest);
+          }
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+    expect(await firstViolation(20, () => ({ wrapStore }))).toContain('was deleted, and the floor is 0');
+  });
+});
