@@ -18,6 +18,7 @@ export const crashPoints = [
   'batch:staged',
   'commit:segments-written',
   'commit:manifest-written',
+  'commit:grouped',
   'commit:before-record',
   'commit:record-written',
   'batch:committed',

@@ -1,10 +1,12 @@
 import { invariant, TidemarkError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type CheckpointOptions, type CheckpointSettings, checkpointSettings } from './checkpoint-options.ts';
+import { assertBatch, assertExtents, assertNext, assertReceipts, type LastBatch, lastOf } from './commit-checks.ts';
+import { CommitQueue, type ReadyBatch } from './commit-queue.ts';
 import type { Content } from './content.ts';
-import { type Extent, writeExtents } from './extent-writer.ts';
-import type { BatchRecord, LogRecord, RecordPlace, StoredDelta, StoredOutput } from './log-record.ts';
+import type { BatchRecord, LogRecord, RecordPlace, StoredBatch } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
+import { ManifestUpload } from './manifest-upload.ts';
 import {
   type ExtentKind,
   extentKindDue,
@@ -18,21 +20,18 @@ import type { BatchCommit, FenceContent, PlannedBatch, Receipt, StateExtent, Str
 import { Retention, type RetentionReport } from './retention.ts';
 import { writeHint } from './root-objects.ts';
 import { readParts } from './state-loader.ts';
-import { receiptKey, statusAfter } from './status-fold.ts';
-import {
-  addToTally,
-  type ChangeTally,
-  changesOf,
-  RecoveredStream,
-  type StreamCheckpoint,
-} from './stream-checkpoint.ts';
+import { statusAfter } from './status-fold.ts';
+import { contentBytes, inlineContents, type StoredContents, segmentContents } from './stored-contents.ts';
+import { type ChangeTally, RecoveredStream, type StreamCheckpoint } from './stream-checkpoint.ts';
 import { type Fenced, fenceStream } from './take-over.ts';
 
 export interface CommitReceipt {
   readonly slot: number;
-  /** Of the record and its segments. */
+  /** Of its segments, and of the record, which counts for the first batch in it. */
   readonly bytes: number;
   readonly segments: number;
+  /** How many are in the same record. */
+  readonly batches: number;
 }
 
 /** Sees the stream as the fence will find it, before anything is written; throws to refuse (another graph, say). */
@@ -51,8 +50,8 @@ export type TakeOverCheck = (status: StreamStatus) => void;
  *   L4. A manifest describes the stream up to a slot S whose record is durable. Any later record may adopt it; the
  *       records after S are replayed at a recovery.
  *
- * Calls must not overlap, but for `writeManifest`, which uploads in the background. docs/checkpoint-protocol.md tells
- * what a crash between any two steps leaves behind.
+ * Calls may overlap: records are written in the order of the calls, one at a time (CommitQueue). Manifests are uploaded
+ * and old objects deleted in the background. docs/checkpoint-protocol.md tells what a crash between any two steps leaves.
  */
 export class CheckpointLog {
   readonly epoch: number;
@@ -64,14 +63,20 @@ export class CheckpointLog {
   #recovered: StreamCheckpoint | undefined;
   #status: StreamStatus;
   #inForce: InForce | undefined;
-  #upload: Promise<void> | undefined;
+  readonly #queue: CommitQueue<BatchCommit, CommitReceipt>;
+  /** The batch handed in last, durable or not, and the operators it knew. */
+  #last: LastBatch;
+  /** Taken, and not in the store yet. */
+  #upload: ManifestUpload | undefined;
   /** Uploaded; the next record adopts it. */
   #pending: PendingManifest | undefined;
   #floor: number;
   #hintEtag: string | undefined;
   /** Since the newest manifest was begun, whether it is adopted yet or not. */
   #changes: ChangeTally;
-  #busyWith: string | undefined;
+  #cleaning: Promise<RetentionReport> | undefined;
+  /** Replaced in the background: nothing depends on it. */
+  #hint: Promise<void> = Promise.resolve();
   #failure: unknown;
 
   /**
@@ -113,6 +118,13 @@ export class CheckpointLog {
     this.#changes.records += 1;
     this.#retention = new Retention(store, settings, fence.epoch);
     this.#retention.noteSavepoints(this.streamId, this.#status.savepoints);
+    this.#last = lastOf(this.#status);
+    this.#queue = new CommitQueue({
+      writeGroup: (group) => this.#writeGroup(group),
+      inlineBytesMax: settings.inlineBytesMax,
+      now: () => settings.clock.now(),
+      failed: (error) => this.#dropped(error),
+    });
   }
 
   /** The stream up to the fence: what state must be loaded from. Its `status` is the one before the fence. Until the first commit. */
@@ -138,41 +150,61 @@ export class CheckpointLog {
 
   /** Makes the ranges of the next batch durable before it has effects, in a record of its own. */
   recordPlan(plan: PlannedBatch): Promise<void> {
-    return this.#exclusive('recordPlan', async () => {
-      this.#assertNextBatch(plan.batchId);
+    return this.#record(async () => {
+      assertNext(plan.batchId, this.#last.batchId);
       invariant(this.#status.plan === undefined, `Batch ${plan.batchId} has a recorded plan, which must be used.`);
       await this.#append((place) => ({ ...place, kind: 'plan', plan }));
     });
   }
 
-  /** When it returns, the batch has happened; when it throws, only the next start knows. */
-  commitBatch(batch: BatchCommit): Promise<CommitReceipt> {
-    return this.#exclusive('commitBatch', async () => {
-      this.#assertNextBatch(batch.batchId);
-      if (batch.plan !== undefined) this.#assertNextBatch(batch.plan.batchId, batch.batchId);
-      this.#assertReceipts(batch.receipts);
-      assertDistinct(batch.deltas.map(({ uid }) => uid));
-      assertDistinct((batch.outputs ?? []).map(({ uid }) => uid));
-      const { deltas, outputs, segments, segmentBytes } = await this.#storeContents(batch);
-      const { crashHook } = this.#settings;
-      const { record, bytes } = await this.#append(
-        (place): BatchRecord => ({
-          ...place,
-          kind: 'batch',
-          batchId: batch.batchId,
-          batchTimeMs: batch.batchTimeMs,
-          positions: batch.positions,
-          handles: batch.handles,
-          receipts: batch.receipts,
-          plan: batch.plan,
-          deltas,
-          outputs,
-        }),
-        crashHook,
-      );
-      this.#recovered = undefined;
-      this.#retention.noteSegments(record.slot, segments);
-      return { slot: record.slot, bytes: bytes + segmentBytes, segments: segments.length };
+  /**
+   * Hands in the next batch. When it resolves, the batch has happened; when it rejects, only the next start knows. Calls
+   * need not wait for each other: what is handed in while a record is on its way goes into the next one together.
+   */
+  async commitBatch(batch: BatchCommit): Promise<CommitReceipt> {
+    this.#assertOpen();
+    assertBatch(batch, this.#last.batchId);
+    assertReceipts(this.#status, this.#queue.waitingBatches, batch.receipts);
+    const bytes = contentBytes(batch);
+    const isInline = bytes <= this.#settings.inlineBytesMax;
+    const contents = isInline ? inlineContents(batch) : this.#uploadSegments(batch);
+    this.#last = { batchId: batch.batchId, uids: new Set(batch.deltas.map(({ uid }) => uid)) };
+    this.#noteChanges(batch, isInline);
+    return this.#queue.addBatch(batch, contents, isInline ? bytes : 0, batch.plan !== undefined);
+  }
+
+  #uploadSegments(batch: BatchCommit): Promise<StoredContents> {
+    // The record's slot or a later one: every record before it may still become one of its own.
+    const slot = this.#writer.tail.slot + this.#queue.recordsMax + 1;
+    return segmentContents(this.#store, this.#settings, batch, (index, id) => {
+      return segmentName(this.epoch, slot, index, id);
+    });
+  }
+
+  async #writeGroup(group: readonly ReadyBatch<BatchCommit>[]): Promise<readonly CommitReceipt[]> {
+    this.#assertOpen();
+    const { crashHook } = this.#settings;
+    if (group.length > 1) await crashHook('commit:grouped');
+    const batches = group.map(({ batch, contents }): StoredBatch => {
+      const { batchId, batchTimeMs, positions, handles } = batch;
+      return { batchId, batchTimeMs, positions, handles, deltas: contents.deltas, outputs: contents.outputs };
+    });
+    const receipts = group.flatMap(({ batch }) => batch.receipts);
+    const plan = group.at(-1)?.batch.plan;
+    const { record, bytes } = await this.#append(
+      (place): BatchRecord => ({ ...place, kind: 'batch', batches, receipts, plan }),
+      crashHook,
+    );
+    this.#recovered = undefined;
+    const { slot } = record;
+    return group.map(({ contents: { segments, segmentBytes } }, index) => {
+      this.#retention.noteSegments(slot, segments);
+      return {
+        slot,
+        bytes: (index === 0 ? bytes : 0) + segmentBytes,
+        segments: segments.length,
+        batches: group.length,
+      };
     });
   }
 
@@ -183,28 +215,35 @@ export class CheckpointLog {
   manifestDue(): ReadonlyMap<string, ExtentKind> | undefined {
     const { manifestEveryRecords, manifestEveryBytes, compactionAlpha } = this.#settings;
     const { records, bytes, changed } = this.#changes;
-    if (this.#upload !== undefined || this.#pending !== undefined || this.#status.lastBatch === undefined)
-      return undefined;
-    if (records < manifestEveryRecords && bytes < manifestEveryBytes) return undefined;
-    const due = [...changed].filter((uid) => Object.hasOwn(this.#status.fingerprints, uid));
+    if (this.#upload !== undefined || this.#pending !== undefined || this.#last.batchId === 0) return undefined;
+    if (records + this.#queue.recordsMin < manifestEveryRecords && bytes < manifestEveryBytes) return undefined;
+    const due = [...changed].filter((uid) => this.#last.uids.has(uid));
     return new Map(due.map((uid) => [uid, extentKindDue(this.#inForce?.manifest, uid, compactionAlpha)]));
   }
 
   /**
-   * Begins a manifest of the state as of the last committed batch. What it describes is fixed when the call returns; the
-   * upload goes on in the background, beside other calls. The next record after the upload adopts it; a crash before
-   * leaves objects that nothing refers to.
+   * Begins a manifest of the state as of the batch handed in last; its record ends with this batch. The upload goes on in
+   * the background, once that record is durable, beside other calls. The next record after the upload adopts the
+   * manifest; a crash before leaves objects that nothing refers to.
    *
    * @param extents those that {@link manifestDue} asked for; 'base' may stand where 'delta' would do.
    * @returns resolves when it is uploaded. A failure is also that of every later call.
    */
   async writeManifest(extents: readonly StateExtent[]): Promise<void> {
-    this.#assertManifest(extents);
+    this.#assertOpen();
+    invariant(this.#upload === undefined && this.#pending === undefined, 'The manifest before was not adopted yet.');
+    const due = this.manifestDue();
+    invariant(due, 'No manifest is due.');
+    assertExtents(due, extents);
     this.#changes = noChanges();
-    this.#upload = this.#uploadManifest(extents);
-    await this.#upload;
+    this.#queue.endGroup();
+    const upload = new ManifestUpload(this.#last.batchId, () => this.#uploadManifest(extents));
+    this.#upload = upload;
+    if (this.#status.lastBatch?.batchId === upload.afterBatchId) upload.begin();
+    await upload.done;
   }
 
+  /** L4: called when the record of its last batch is the last one; fixes what it describes. */
   async #uploadManifest(extents: readonly StateExtent[]): Promise<void> {
     try {
       this.#pending = await writeManifestObjects(
@@ -225,31 +264,20 @@ export class CheckpointLog {
     }
   }
 
-  #assertManifest(extents: readonly StateExtent[]): void {
-    if (this.#failure !== undefined) throw this.#failure;
-    invariant(this.#upload === undefined && this.#pending === undefined, 'The manifest before was not adopted yet.');
-    const due = this.manifestDue();
-    invariant(due, 'No manifest is due.');
-    assertDistinct(extents.map(({ uid }) => uid));
-    for (const [uid, kind] of due) {
-      const extent = extents.find((candidate) => candidate.uid === uid);
-      invariant(extent && (kind === 'delta' || extent.kind === 'base'), `The manifest needs a ${kind} of "${uid}".`);
-    }
-  }
-
   /**
    * A record that an operator asked for: see operator-records. `state`: what it makes the present keyed state; uploaded
    * first, and adopted by the record.
    */
   appendAsked(build: (place: RecordPlace) => LogRecord, state?: PointState): Promise<void> {
-    return this.#exclusive('appendAsked', async () => {
+    return this.#record(async () => {
       if (state !== undefined) await this.#writePoint(state);
       await this.#append(build, this.#settings.crashHook);
     });
   }
 
   async #writePoint(state: PointState): Promise<void> {
-    invariant(this.#upload === undefined && this.#pending === undefined, 'Another manifest is under way.');
+    await this.#upload?.done;
+    // A manifest that waits for its adoption is passed over: it describes what is being left.
     this.#pending = await writePointManifest(
       this.#store,
       this.#settings,
@@ -263,54 +291,28 @@ export class CheckpointLog {
     await this.#settings.crashHook('commit:manifest-written');
   }
 
-  /** Raises the floor and deletes what no kept manifest needs. Cheap when the last record adopted no manifest. */
-  retain(): Promise<RetentionReport> {
-    return this.#exclusive('retain', () => this.#retention.run());
+  /**
+   * Raises the floor and deletes what no kept manifest needs; beside other calls. Cheap when no record has adopted a
+   * manifest since.
+   */
+  async retain(): Promise<RetentionReport> {
+    this.#assertOpen();
+    this.#cleaning ??= this.#retention.run().finally(() => {
+      this.#cleaning = undefined;
+    });
+    return this.#cleaning;
   }
 
   /** The last record of a clean stop; nothing can be written after it. Adopts a manifest that is being uploaded. */
   drain(receipts: readonly Receipt[]): Promise<void> {
-    return this.#exclusive('drain', async () => {
-      this.#assertReceipts(receipts);
-      await this.#upload;
+    return this.#record(async () => {
+      assertReceipts(this.#status, [], receipts);
+      await this.#upload?.done;
       await this.#append((place) => ({ ...place, kind: 'drain', receipts }));
       this.#failure = new TidemarkError('INTERNAL', 'The log was drained: nothing follows a clean stop.');
+      await this.#hint;
       await this.#writeHint();
     });
-  }
-
-  /** Deltas and outputs: all of them inline, or all of them in segments. */
-  async #storeContents(batch: BatchCommit): Promise<{
-    readonly deltas: readonly StoredDelta[];
-    readonly outputs: readonly StoredOutput[];
-    readonly segments: readonly string[];
-    readonly segmentBytes: number;
-  }> {
-    const { inlineBytesMax, crashHook } = this.#settings;
-    const extents: readonly Extent[] = [...batch.deltas, ...(batch.outputs ?? [])];
-    const totalBytes = extents.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    const stored = (contentOf: (bytes: Uint8Array, index: number) => Content) => ({
-      deltas: batch.deltas.map(({ uid, fingerprint, bytes }, index): StoredDelta => {
-        return { uid, fingerprint, lengthBytes: bytes.length, content: contentOf(bytes, index) };
-      }),
-      outputs: (batch.outputs ?? []).map(({ uid, bytes }, index): StoredOutput => {
-        return { uid, lengthBytes: bytes.length, content: contentOf(bytes, batch.deltas.length + index) };
-      }),
-    });
-    if (totalBytes <= inlineBytesMax) {
-      return { ...stored((bytes) => ({ kind: 'inline', bytes })), segments: [], segmentBytes: 0 };
-    }
-    const slot = this.#writer.tail.slot + 1;
-    const { parts, objects } = await writeExtents(
-      this.#store,
-      this.#settings,
-      extents,
-      Number.POSITIVE_INFINITY,
-      (index, id) => segmentName(this.epoch, slot, index, id),
-    );
-    await crashHook('commit:segments-written');
-    const contents = stored((_bytes, index) => ({ kind: 'parts', parts: parts[index]! }));
-    return { ...contents, segments: objects, segmentBytes: totalBytes };
   }
 
   /** One record, with whatever manifest is waiting; then everything this driver knows moves on with it. */
@@ -339,15 +341,29 @@ export class CheckpointLog {
     }
     this.#status = status;
     this.#retention.noteSavepoints(this.streamId, status.savepoints);
+    // A rewind takes a batch id too.
+    if (record.kind !== 'batch' && this.#queue.waitingBatches.length === 0) this.#last = lastOf(status);
     if (pending !== undefined) {
       this.#inForce = pending;
       this.#pending = undefined;
       this.#floor = pending.floor;
       this.#retention.noteAdoption(pending.reference, pending.manifest, pending.floor);
     }
-    addToTally(this.#changes, changesOf(record));
-    if (pending !== undefined) await this.#writeHint();
+    const upload = this.#upload;
+    // What a manifest is about to describe is no change since.
+    if (upload === undefined || upload.isBegun) this.#changes.records += 1;
+    else if (status.lastBatch?.batchId === upload.afterBatchId) upload.begin();
+    if (pending !== undefined) this.#hint = this.#hint.then(() => this.#writeHint());
     return { record, bytes: frame.bytes.length };
+  }
+
+  #noteChanges({ deltas, outputs = [] }: BatchCommit, isInline: boolean): void {
+    for (const { uid, bytes } of deltas) {
+      if (bytes.length > 0) this.#changes.changed.add(uid);
+      this.#changes.bytes += bytes.length;
+    }
+    // Rows in segments are not read by a recovery.
+    if (isInline) for (const { bytes } of outputs) this.#changes.bytes += bytes.length;
   }
 
   async #writeHint(): Promise<void> {
@@ -355,37 +371,29 @@ export class CheckpointLog {
     this.#hintEtag = await writeHint(this.#store, hint, this.#hintEtag, this.#settings.random.id());
   }
 
-  async #exclusive<R>(call: string, work: () => Promise<R>): Promise<R> {
+  /** One call after the other, in the order of records. */
+  async #record<R>(write: () => Promise<R>): Promise<R> {
+    this.#assertOpen();
+    return this.#queue.addRecord(async () => {
+      this.#assertOpen();
+      return write();
+    });
+  }
+
+  #assertOpen(): void {
     if (this.#failure !== undefined) throw this.#failure;
-    invariant(this.#busyWith === undefined, `${call} was called while ${this.#busyWith} was running on the same log.`);
-    this.#busyWith = call;
-    try {
-      return await work();
-    } finally {
-      this.#busyWith = undefined;
-    }
   }
 
-  #assertNextBatch(batchId: number, last: number = this.#status.lastBatch?.batchId ?? 0): void {
-    invariant(batchId === last + 1, `Batch ${batchId} can't follow batch ${last}: ids are dense.`);
-  }
-
-  #assertReceipts(receipts: readonly Receipt[]): void {
-    if (receipts.length === 0) return;
-    const open = new Set(this.#status.unpublished.map(receiptKey));
-    for (const receipt of receipts) {
-      invariant(
-        open.delete(receiptKey(receipt)),
-        `A receipt of "${receipt.uid}" for batch ${receipt.batchId} has no open handle.`,
-      );
-    }
+  /** What waited was dropped: the next batch follows the last one that is durable. */
+  #dropped(error: unknown): void {
+    this.#last = lastOf(this.#status);
+    if (this.#upload === undefined || this.#upload.afterBatchId <= this.#last.batchId) return;
+    // What it was to describe will never be.
+    this.#failure ??= error;
+    this.#upload.drop(error);
   }
 }
 
 function noChanges(): ChangeTally {
   return { records: 0, bytes: 0, changed: new Set() };
-}
-
-function assertDistinct(uids: readonly string[]): void {
-  invariant(new Set(uids).size === uids.length, `One entry per operator: ${uids.join(', ')}.`);
 }

@@ -51,14 +51,25 @@ export interface FenceRecord extends RecordPlace {
   readonly fence: FenceContent;
 }
 
+/**
+ * Batches that happened: all of them or, if the record is not there, none. Usually one, more when they come faster than
+ * the store answers.
+ */
 export interface BatchRecord extends RecordPlace {
   readonly kind: 'batch';
+  /** At least one; ids are dense. */
+  readonly batches: readonly StoredBatch[];
+  /** Handles of earlier records that are published by now. */
+  readonly receipts: readonly Receipt[];
+  /** Of the batch after the last one. */
+  readonly plan: PlannedBatch | undefined;
+}
+
+export interface StoredBatch {
   readonly batchId: number;
   readonly batchTimeMs: number;
   readonly positions: Readonly<Record<string, unknown>>;
   readonly handles: readonly StagedHandle[];
-  readonly receipts: readonly Receipt[];
-  readonly plan: PlannedBatch | undefined;
   readonly deltas: readonly StoredDelta[];
   readonly outputs: readonly StoredOutput[];
 }

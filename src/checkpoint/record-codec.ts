@@ -3,23 +3,15 @@ import { decodeValue, encodeValue } from '../base/value-codec.ts';
 import type { Content, Part } from './content.ts';
 import { corrupt, incompatible } from './corruption.ts';
 import { decodeFrame, type EncodedFrame, encodeFrame, type FrameSection } from './frame.ts';
-import type { LogRecord, RecordLinks, RecordPlace, StoredDelta, StoredOutput } from './log-record.ts';
+import type { LogRecord, RecordLinks, RecordPlace, StoredBatch, StoredDelta, StoredOutput } from './log-record.ts';
 import { logName } from './object-names.ts';
-import type {
-  FenceContent,
-  PinContent,
-  PlannedBatch,
-  Receipt,
-  RewindContent,
-  SeedContent,
-  StagedHandle,
-} from './records.ts';
+import type { FenceContent, PinContent, PlannedBatch, Receipt, RewindContent, SeedContent } from './records.ts';
 
 /** Sections of a record. All are critical: leaving one out would change what the record says. */
 const tags = { links: 1, content: 2, inline: 3 } as const;
 const knownTags: ReadonlySet<number> = new Set(Object.values(tags));
 
-/** Inline bytes of deltas, then of outputs, stand one after the other in the inline section, in the order of the entries. */
+/** Inline bytes stand one after the other in the inline section: batch by batch, of deltas, then of outputs. */
 interface ContentEntry {
   readonly lengthBytes: number;
   /** null: inline. */
@@ -35,15 +27,15 @@ interface OutputEntry extends ContentEntry {
   readonly uid: string;
 }
 
-interface BatchContent {
-  readonly batchId: number;
-  readonly batchTimeMs: number;
-  readonly positions: Readonly<Record<string, unknown>>;
-  readonly handles: readonly StagedHandle[];
-  readonly receipts: readonly Receipt[];
-  readonly plan: PlannedBatch | null;
+interface BatchEntry extends Omit<StoredBatch, 'deltas' | 'outputs'> {
   readonly deltas: readonly DeltaEntry[];
   readonly outputs: readonly OutputEntry[];
+}
+
+interface BatchContent {
+  readonly batches: readonly BatchEntry[];
+  readonly receipts: readonly Receipt[];
+  readonly plan: PlannedBatch | null;
 }
 
 /** @throws VALUE_UNSUPPORTED when an opaque part holds something that can't be stored. */
@@ -54,7 +46,7 @@ export function encodeRecord(record: LogRecord): EncodedFrame {
     section(tags.content, [encodeValue(contentOf(record))]),
   ];
   if (record.kind === 'batch') {
-    const contents = [...record.deltas, ...record.outputs];
+    const contents = record.batches.flatMap(({ deltas, outputs }) => [...deltas, ...outputs]);
     const inline = contents.flatMap(({ content }) => (content.kind === 'inline' ? [content.bytes] : []));
     if (inline.some((bytes) => bytes.length > 0)) sections.push(section(tags.inline, inline));
   }
@@ -91,16 +83,10 @@ export function decodeRecord(slot: number, bytes: Uint8Array): { readonly record
     case 'seed':
       return { record: { ...place, kind: 'seed', seed: content as SeedContent }, hash: frame.hash };
     case 'batch': {
-      const batch = content as BatchContent;
-      const contentOf = inlineReader(name, sections.get(tags.inline) ?? new Uint8Array(0));
-      const deltas = batch.deltas.map(({ uid, fingerprint, ...entry }): StoredDelta => {
-        return { uid, fingerprint, lengthBytes: entry.lengthBytes, content: contentOf.next(entry) };
-      });
-      const outputs = batch.outputs.map(({ uid, ...entry }): StoredOutput => {
-        return { uid, lengthBytes: entry.lengthBytes, content: contentOf.next(entry) };
-      });
-      contentOf.end();
-      const record: LogRecord = { ...place, ...batch, kind: 'batch', plan: batch.plan ?? undefined, deltas, outputs };
+      const { batches, receipts, plan } = content as BatchContent;
+      if (!Array.isArray(batches) || batches.length === 0) throw corrupt(name, 'it holds no batch');
+      const stored = decodeBatches(name, batches, sections.get(tags.inline) ?? new Uint8Array(0));
+      const record: LogRecord = { ...place, kind: 'batch', batches: stored, receipts, plan: plan ?? undefined };
       return { record, hash: frame.hash };
     }
     default:
@@ -141,24 +127,32 @@ function contentOf(record: LogRecord): unknown {
     case 'seed':
       return record.seed;
     case 'batch': {
-      const { batchId, batchTimeMs, positions, handles, receipts, plan } = record;
-      const deltas = record.deltas.map(({ uid, fingerprint, ...stored }): DeltaEntry => {
-        return { uid, fingerprint, ...entryOf(stored) };
+      const batches = record.batches.map((batch): BatchEntry => {
+        const deltas = batch.deltas.map(({ uid, fingerprint, ...stored }): DeltaEntry => {
+          return { uid, fingerprint, ...entryOf(stored) };
+        });
+        const outputs = batch.outputs.map(({ uid, ...stored }): OutputEntry => ({ uid, ...entryOf(stored) }));
+        return { ...batch, deltas, outputs };
       });
-      const outputs = record.outputs.map(({ uid, ...stored }): OutputEntry => ({ uid, ...entryOf(stored) }));
-      const content: BatchContent = {
-        batchId,
-        batchTimeMs,
-        positions,
-        handles,
-        receipts,
-        plan: plan ?? null,
-        deltas,
-        outputs,
-      };
+      const content: BatchContent = { batches, receipts: record.receipts, plan: record.plan ?? null };
       return content;
     }
   }
+}
+
+function decodeBatches(name: string, entries: readonly BatchEntry[], inline: Uint8Array): readonly StoredBatch[] {
+  const contentOf = inlineReader(name, inline);
+  const batches = entries.map((batch): StoredBatch => {
+    const deltas = batch.deltas.map(({ uid, fingerprint, ...entry }): StoredDelta => {
+      return { uid, fingerprint, lengthBytes: entry.lengthBytes, content: contentOf.next(entry) };
+    });
+    const outputs = batch.outputs.map(({ uid, ...entry }): StoredOutput => {
+      return { uid, lengthBytes: entry.lengthBytes, content: contentOf.next(entry) };
+    });
+    return { ...batch, deltas, outputs };
+  });
+  contentOf.end();
+  return batches;
 }
 
 function entryOf({ lengthBytes, content }: Pick<StoredDelta, 'lengthBytes' | 'content'>): ContentEntry {

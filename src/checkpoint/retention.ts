@@ -47,7 +47,7 @@ interface Dated {
  * What is dead at floor f:
  *   G1. log slots <= f: the oldest kept manifest is of slot f or later, and contains them.
  *   G2. manifests of a slot < f.
- *   G3. segments written for a slot <= f: only the record of that slot can refer to them.
+ *   G3. segments written for a slot <= f: only the record of that slot or of a lower one can refer to them.
  *   G4. snapshots that a manifest of slot s stopped listing, s <= f: only manifests before s refer to them.
  *   G5. snapshots of an older epoch that neither the manifest in force lists nor the retired list names: that epoch is
  *       fenced, nothing can adopt them any more.

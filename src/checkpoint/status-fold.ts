@@ -1,5 +1,5 @@
 import { corrupt } from './corruption.ts';
-import type { BatchRecord, LogRecord } from './log-record.ts';
+import type { LogRecord, StoredBatch } from './log-record.ts';
 import { logName } from './object-names.ts';
 import type { Receipt, StreamStatus, UnpublishedHandle } from './records.ts';
 import { statusAfterPin, statusAfterRewind, statusAfterSeed, statusAfterUnpin } from './verb-fold.ts';
@@ -53,21 +53,25 @@ export function statusAfter(status: StreamStatus, record: LogRecord): StreamStat
         throw corrupt(name, `it plans batch ${record.plan.batchId} where batch ${nextBatchId} is next`);
       }
       return { ...status, tailSlot: slot, plan: record.plan, drained: false };
-    case 'batch':
-      if (record.batchId !== nextBatchId) {
-        throw corrupt(name, `it holds batch ${record.batchId} where batch ${nextBatchId} is next`);
+    case 'batch': {
+      for (const [index, { batchId }] of record.batches.entries()) {
+        if (batchId !== nextBatchId + index) {
+          throw corrupt(name, `it holds batch ${batchId} where batch ${nextBatchId + index} is next`);
+        }
       }
+      const { batchId, batchTimeMs, positions, deltas } = record.batches.at(-1)!;
       return {
         ...status,
         tailSlot: slot,
-        lastBatch: { batchId: record.batchId, batchTimeMs: record.batchTimeMs },
-        positions: record.positions,
+        lastBatch: { batchId, batchTimeMs },
+        positions,
         plan: record.plan,
-        unpublished: [...withoutReceived(status.unpublished, record.receipts), ...handlesOf(record)],
-        fingerprints: Object.fromEntries(record.deltas.map(({ uid, fingerprint }) => [uid, fingerprint])),
+        unpublished: [...withoutReceived(status.unpublished, record.receipts), ...record.batches.flatMap(handlesOf)],
+        fingerprints: Object.fromEntries(deltas.map(({ uid, fingerprint }) => [uid, fingerprint])),
         drained: false,
         openRewind: undefined,
       };
+    }
     case 'drain':
       return {
         ...status,
@@ -91,7 +95,7 @@ export function isUndated(status: StreamStatus): boolean {
   return status.lastBatch === undefined;
 }
 
-function handlesOf({ handles, outputs }: BatchRecord): readonly UnpublishedHandle[] {
+function handlesOf({ handles, outputs }: StoredBatch): readonly UnpublishedHandle[] {
   if (outputs.length === 0) return handles;
   return handles.map((handle) => {
     const rows = outputs.find(({ uid }) => uid === handle.uid)?.content;

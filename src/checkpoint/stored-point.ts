@@ -1,6 +1,6 @@
 import type { ObjectStore } from '../storage/object-store.ts';
 import { corrupt } from './corruption.ts';
-import type { ManifestReference } from './log-record.ts';
+import type { LogRecord, ManifestReference } from './log-record.ts';
 import { readManifest } from './manifest-codec.ts';
 import { mapBounded } from './map-bounded.ts';
 import { logName } from './object-names.ts';
@@ -16,6 +16,8 @@ export interface PointPlace {
   readonly base: ManifestReference | null;
   /** The record the stream is read up to. */
   readonly slot: number;
+  /** The last batch of that record that counts. Undefined: all of them. */
+  readonly lastBatchId?: number | undefined;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface PointPlace {
 export async function readPoint(
   store: ObjectStore,
   format: StreamFormat,
-  { base, slot }: PointPlace,
+  { base, slot, lastBatchId }: PointPlace,
 ): Promise<RecoveredStream> {
   const stream = new RecoveredStream(store, format);
   if (base !== null) {
@@ -40,8 +42,15 @@ export async function readPoint(
       const name = logName(start + index);
       if (outcome.status === 'missing') throw corrupt(name, 'it is missing');
       const { record, hash } = decodeRecord(start + index, outcome.bytes);
-      stream.append(record, hash);
+      stream.append(record.slot === slot ? upTo(record, lastBatchId) : record, hash);
     }
   }
   return stream;
+}
+
+/** A record as if its later batches had not been in it; nothing is read after it. */
+function upTo(record: LogRecord, lastBatchId: number | undefined): LogRecord {
+  if (record.kind !== 'batch' || lastBatchId === undefined) return record;
+  const batches = record.batches.filter(({ batchId }) => batchId <= lastBatchId);
+  return { ...record, batches, plan: undefined };
 }

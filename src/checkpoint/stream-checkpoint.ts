@@ -218,7 +218,7 @@ export interface StatePiece {
 const piecesAhead = 4;
 const nothing: Promise<Uint8Array> = Promise.resolve(new Uint8Array(0));
 
-export function addToTally(tally: ChangeTally, { deltas, outputBytes }: RecordedChanges): void {
+function addToTally(tally: ChangeTally, { deltas, outputBytes }: RecordedChanges): void {
   tally.records += 1;
   tally.bytes += outputBytes;
   for (const { uid, lengthBytes } of deltas) {
@@ -228,9 +228,10 @@ export function addToTally(tally: ChangeTally, { deltas, outputBytes }: Recorded
   }
 }
 
-export function changesOf(record: LogRecord): RecordedChanges {
+function changesOf(record: LogRecord): RecordedChanges {
   if (record.kind !== 'batch') return { deltas: [], outputBytes: 0 };
-  const { deltas, outputs } = record;
+  const deltas = record.batches.flatMap((batch) => batch.deltas);
+  const outputs = record.batches.flatMap((batch) => batch.outputs);
   // Inline rows are read with their record; those in segments are not.
   const inline = outputs.filter(({ content }) => content.kind === 'inline');
   return { deltas, outputBytes: inline.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) };

@@ -1,4 +1,9 @@
-import { type CheckpointReport, inspectCheckpoint, type SavepointRow } from '../inspect/inspect-checkpoint.ts';
+import {
+  type CheckpointReport,
+  inspectCheckpoint,
+  type RecordRow,
+  type SavepointRow,
+} from '../inspect/inspect-checkpoint.ts';
 import { formatSections, print, printJson, timeText, valueText } from './report.ts';
 import type { TableRow } from './table.ts';
 import { jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
@@ -35,6 +40,12 @@ export function savepointTable(savepoints: readonly SavepointRow[]): readonly Ta
   }));
 }
 
+/** `5`, or `5 to 8` when they were made durable together. */
+function batchText({ batchId, batches }: RecordRow): string {
+  if (batchId === undefined) return '';
+  return batches > 1 ? `${batchId - batches + 1} to ${batchId}` : String(batchId);
+}
+
 export function formatReport({ url, stream, ...report }: CheckpointReport): string {
   const { lastBatch, plannedBatch } = stream;
   const facts: readonly (readonly [string, string])[] = [
@@ -57,7 +68,7 @@ export function formatReport({ url, stream, ...report }: CheckpointReport): stri
         slot: record.slot,
         kind: record.kind,
         epoch: record.epoch,
-        batch: record.batchId === undefined ? '' : String(record.batchId),
+        batch: batchText(record),
         'batch time': timeText(record.batchTimeMs),
         written: timeText(record.writtenMs),
         bytes: record.bytes,

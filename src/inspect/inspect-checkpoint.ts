@@ -55,9 +55,11 @@ export interface RecordRow {
   readonly slot: number;
   readonly kind: LogRecord['kind'];
   readonly epoch: number;
-  /** Of a batch, or of the batch a plan is for. */
+  /** Of the last batch in the record, or of the batch a plan is for. */
   readonly batchId: number | undefined;
   readonly batchTimeMs: number | undefined;
+  /** How many batches it made durable together; `batchId` is the last of them. */
+  readonly batches: number;
   /** By the store's clock. */
   readonly writtenMs: number;
   readonly bytes: number;
@@ -146,7 +148,7 @@ async function inspect(store: ObjectStore, recordsMax: number): Promise<Checkpoi
     if (record.slot >= firstListed) rows.push(recordRow(record, before, bytes, objects.get(logName(record.slot))));
     before = record;
     if (record.slot <= manifestSlot || record.kind !== 'batch') continue;
-    for (const { uid, lengthBytes } of record.deltas) {
+    for (const { uid, lengthBytes } of record.batches.flatMap(({ deltas }) => deltas)) {
       recentBytes.set(uid, (recentBytes.get(uid) ?? 0) + lengthBytes);
     }
   }
@@ -200,8 +202,8 @@ function recordRow(
   bytes: number,
   object: StoredObject | undefined,
 ): RecordRow {
-  const batch = record.kind === 'batch' ? record : undefined;
-  const { batchId, batchTimeMs } = (record.kind === 'plan' ? record.plan : batch) ?? {};
+  const batches = record.kind === 'batch' ? record.batches : [];
+  const { batchId, batchTimeMs } = (record.kind === 'plan' ? record.plan : batches.at(-1)) ?? {};
   const { manifest } = record.links;
   const receipts = record.kind === 'batch' || record.kind === 'drain' ? record.receipts : [];
   return {
@@ -210,11 +212,12 @@ function recordRow(
     epoch: record.epoch,
     batchId,
     batchTimeMs,
+    batches: batches.length,
     writtenMs: object?.modifiedMs ?? 0,
     bytes,
-    stateBytes: (batch?.deltas ?? []).reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
+    stateBytes: batches.flatMap(({ deltas }) => deltas).reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
     segments: segmentsOf(record).size,
-    staged: batch?.handles.length ?? 0,
+    staged: batches.reduce((sum, { handles }) => sum + handles.length, 0),
     published: receipts.length,
     adopts: adopts(record, before) ? manifest?.name : undefined,
   };

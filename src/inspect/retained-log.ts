@@ -79,7 +79,7 @@ export async function collectReferences(store: ObjectStore, log: RetainedLog): P
 export function segmentsOf(record: LogRecord): ReadonlySet<string> {
   const names = new Set<string>();
   if (record.kind !== 'batch') return names;
-  for (const { content } of [...record.deltas, ...record.outputs]) {
+  for (const { content } of record.batches.flatMap(({ deltas, outputs }) => [...deltas, ...outputs])) {
     if (content.kind === 'parts') for (const { object } of content.parts) names.add(object);
   }
   return names;

@@ -144,7 +144,9 @@ class IndexWalk {
     this.announcedFloor = record.links.floor;
     switch (record.kind) {
       case 'batch':
-        this.#set(record, record.slot);
+        for (const batch of record.batches) {
+          this.#set(batch, record.slot, batch === record.batches.at(-1) ? undefined : batch.batchId);
+        }
         break;
       case 'rewind':
         this.#abandonAfter(record.rewind.toBatchId);
@@ -164,9 +166,12 @@ class IndexWalk {
     }
   }
 
-  #set({ batchId, batchTimeMs }: Place, slot: number): void {
-    const base = [...this.#manifests.values()].findLast((manifest) => manifest.slot <= slot) ?? null;
-    this.batches.set(batchId, { batchId, batchTimeMs, slot, base, isAbandoned: false, savepoint: undefined });
+  /** `lastBatchId`: later batches of the same record don't count, so a manifest of its slot holds too much. */
+  #set({ batchId, batchTimeMs }: Place, slot: number, lastBatchId?: number): void {
+    const newestSlot = lastBatchId === undefined ? slot : slot - 1;
+    const base = [...this.#manifests.values()].findLast((manifest) => manifest.slot <= newestSlot) ?? null;
+    const place = { slot, base, lastBatchId };
+    this.batches.set(batchId, { batchId, batchTimeMs, ...place, isAbandoned: false, savepoint: undefined });
   }
 
   #abandonAfter(toBatchId: number): void {

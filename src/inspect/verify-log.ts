@@ -1,6 +1,6 @@
 import { TidemarkError } from '../base/errors.ts';
 import { equalPlain } from '../base/plain-data.ts';
-import type { LogRecord, Manifest, ManifestReference } from '../checkpoint/log-record.ts';
+import type { LogRecord, Manifest, ManifestReference, StoredDelta } from '../checkpoint/log-record.ts';
 import { readManifest } from '../checkpoint/manifest-codec.ts';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { logName } from '../checkpoint/object-names.ts';
@@ -194,8 +194,7 @@ export class LogWalk {
         previousHash = hash;
         status = statusAfter(status, record);
         if (record.kind !== 'batch') continue;
-        for (const delta of record.deltas) await state.apply(logName(slot), delta, true);
-        for (const { uid, fingerprint } of record.deltas) state.compare(logName(slot), uid, fingerprint);
+        for (const { deltas } of record.batches) await applyDeltas(state, logName(slot), deltas, true);
       } catch (error) {
         // Told of when the walk came by there.
         if (error instanceof TidemarkError && error.kind !== 'unavailable') return;
@@ -227,18 +226,18 @@ export class LogWalk {
 
   async #checkBatch(record: LogRecord & { readonly kind: 'batch' }): Promise<void> {
     const name = logName(record.slot);
-    this.batchesRead += 1;
+    this.batchesRead += record.batches.length;
     for (const segment of segmentsOf(record)) this.segments.add(segment);
     const isKnown = this.status !== undefined;
-    for (const delta of record.deltas) await this.#state.apply(name, delta, isKnown);
-    for (const output of record.outputs) await this.#state.apply(name, output, false);
-    this.#checkLengths([...record.deltas, ...record.outputs], 'segment', record.slot);
-    if (!isKnown) return;
-    for (const { uid, fingerprint } of record.deltas) this.#state.compare(name, uid, fingerprint);
+    for (const { deltas, outputs } of record.batches) {
+      await applyDeltas(this.#state, name, deltas, isKnown);
+      for (const output of outputs) await this.#state.apply(name, output, false);
+      this.#checkLengths([...deltas, ...outputs], 'segment');
+    }
   }
 
   /** Of objects whose every byte is named here: whoever wrote them names them all. */
-  #checkLengths(pieces: readonly Piece[], kind: 'segment' | 'snapshot', slot: number): void {
+  #checkLengths(pieces: readonly Piece[], kind: 'segment' | 'snapshot', slot?: number): void {
     const { objects, findings } = this.#input;
     const ends = new Map<string, number>();
     for (const { content } of pieces) {
@@ -249,7 +248,8 @@ export class LogWalk {
     }
     for (const [name, end] of ends) {
       const object = objects.get(name);
-      if (object === undefined || object.kind !== kind || object.slot !== slot || object.sizeBytes <= end) continue;
+      if (object === undefined || object.kind !== kind || object.sizeBytes <= end) continue;
+      if (slot !== undefined && object.slot !== slot) continue;
       findings.add(name, `it has ${object.sizeBytes} bytes where ${end} were written`);
     }
   }
@@ -263,6 +263,18 @@ export class LogWalk {
 /** Of the state it holds. */
 function fingerprintsOf({ status, stateFingerprints }: Manifest): Readonly<Record<string, string>> {
   return stateFingerprints ?? status.fingerprints;
+}
+
+/** One batch: its changes, and the fingerprints the state must have after them. */
+async function applyDeltas(
+  state: StateWalk,
+  where: string,
+  deltas: readonly StoredDelta[],
+  isKnown: boolean,
+): Promise<void> {
+  for (const delta of deltas) await state.apply(where, delta, isKnown);
+  if (!isKnown) return;
+  for (const { uid, fingerprint } of deltas) state.compare(where, uid, fingerprint);
 }
 
 function slotsAbove(floor: number, objects: ReadonlyMap<string, StoredObject>): readonly number[] {

@@ -125,12 +125,15 @@ describe('a committed batch', () => {
 });
 
 describe('calls', () => {
-  it('must not overlap', async () => {
+  it('may overlap, and are recorded in their order', async () => {
     const store = new MemoryStore({ clock });
     const log = await CheckpointLog.takeOver(store, undefined, fence, options());
     const first = log.commitBatch(batch(1));
-    await expect(log.commitBatch(batch(2))).rejects.toThrow(/while commitBatch was running/);
-    await first;
+    await expect(log.commitBatch(batch(3))).rejects.toThrow(/can't follow batch 1/);
+    const second = log.commitBatch(batch(2));
+    const drained = log.drain([]);
+    await expect(Promise.all([first, second, drained])).resolves.toMatchObject([{ slot: 2 }, { slot: 3 }, undefined]);
+    expect((await readCheckpoint(store))!.status).toMatchObject({ drained: true, tailSlot: 4 });
   });
 
   it('end with a drain, which the next driver sees', async () => {

@@ -26,6 +26,15 @@ export async function buildStream(): Promise<MemoryStore> {
       ],
     }),
   );
+  // Two batches that are handed in while the record of the first is on its way: a group.
+  const last = second.nextBatchId - 1;
+  const wide = second.states.get('wide')!;
+  await Promise.all(
+    [1, 2, 3].map((n) => {
+      const deltas = [wide.set({ [`group ${n}`]: n }), second.states.get('narrow')!.delta([])];
+      return second.log.commitBatch(batch(last + n, { deltas }));
+    }),
+  );
   const id = second.nextBatchId;
   await second.log.recordPlan({
     batchId: id,

@@ -98,12 +98,11 @@ describe('records an operator asks for', () => {
       batchTimeMs: 6000,
       positions: {},
       handles: [],
-      receipts: [],
-      plan: undefined,
       deltas: [],
       outputs: [],
     };
-    const after = statusAfter(status, { ...place(12), kind: 'batch', ...next });
+    const record: LogRecord = { ...place(12), kind: 'batch', batches: [next], receipts: [], plan: undefined };
+    const after = statusAfter(status, record);
     expect(after.openRewind).toBeUndefined();
     expect(after.generation).toBe(1);
   });

@@ -3,7 +3,7 @@ import { ManualClock } from '../../../src/base/clock.ts';
 import type { CrashPoint } from '../../../src/base/crash-points.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { Seconds } from '../../../src/base/time.ts';
-import type { BatchRecord, LogRecord } from '../../../src/checkpoint/log-record.ts';
+import type { BatchRecord, LogRecord, StoredBatch } from '../../../src/checkpoint/log-record.ts';
 import { logName } from '../../../src/checkpoint/object-names.ts';
 import { decodeRecord, encodeRecord } from '../../../src/checkpoint/record-codec.ts';
 import { inspectCheckpoint } from '../../../src/inspect/inspect-checkpoint.ts';
@@ -152,32 +152,37 @@ async function withLastBatch(run: Run, change: (record: BatchRecord) => LogRecor
   throw new Error('There is no batch.');
 }
 
+/** Changes the last batch of a record. */
+function lastOf(change: (batch: StoredBatch) => StoredBatch): (record: BatchRecord) => LogRecord {
+  return (record) => ({ ...record, batches: [...record.batches.slice(0, -1), change(record.batches.at(-1)!)] });
+}
+
 test.each<readonly [string, (record: BatchRecord) => LogRecord, RegExp]>([
   [
     'a state that is not what was committed',
-    (record) => ({
-      ...record,
-      deltas: record.deltas.map((delta) =>
+    lastOf((batch) => ({
+      ...batch,
+      deltas: batch.deltas.map((delta) =>
         delta.uid === 'sums' ? { ...delta, fingerprint: '8:0000000000000000' } : delta,
       ),
-    }),
+    })),
     /the state of 'sums' has fingerprint \d:\w+ where 8:0000000000000000 was committed/,
   ],
   [
     'a delta that was lost',
-    (record) => ({
-      ...record,
-      deltas: record.deltas.map((delta) =>
+    lastOf((batch) => ({
+      ...batch,
+      deltas: batch.deltas.map((delta) =>
         delta.uid === 'sums'
           ? { ...delta, lengthBytes: 0, content: { kind: 'inline', bytes: new Uint8Array(0) } as const }
           : delta,
       ),
-    }),
+    })),
     /the state of 'sums' has fingerprint/,
   ],
   [
     'a batch id that was passed over',
-    (record) => ({ ...record, batchId: record.batchId + 1 }),
+    lastOf((batch) => ({ ...batch, batchId: batch.batchId + 1 })),
     /it holds batch \d+ where/,
   ],
   [
@@ -198,14 +203,14 @@ test.each<readonly [string, (record: BatchRecord) => LogRecord, RegExp]>([
   ],
   [
     'state bytes nobody can read',
-    (record) => ({
-      ...record,
-      deltas: record.deltas.map((delta) =>
+    lastOf((batch) => ({
+      ...batch,
+      deltas: batch.deltas.map((delta) =>
         delta.uid === 'sums'
           ? { ...delta, lengthBytes: 3, content: { kind: 'inline', bytes: Uint8Array.of(0, 0, 9) } as const }
           : delta,
       ),
-    }),
+    })),
     /The stored bytes are damaged/,
   ],
 ])('%s is found though every checksum fits', async (_what, change, problem) => {
