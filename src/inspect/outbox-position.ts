@@ -17,7 +17,7 @@ export interface OutboxPosition {
   /** The last record of the log that is read to its end, and its hash; null: not known. */
   readonly slot: number;
   readonly hash: string | null;
-  /** The last batch that was given out, or 0. */
+  /** The last batch that was given out, or 0. It may be one of the record after `slot`, which is then read again. */
   readonly batchId: number;
 }
 
@@ -71,7 +71,7 @@ async function oldestBatch(store: ObjectStore, floor: number): Promise<number | 
     const outcome = await store.get(logName(slot));
     if (outcome.status === 'missing') return undefined;
     const { record } = decodeRecord(slot, outcome.bytes);
-    if (record.kind === 'batch') return record.batchId;
+    if (record.kind === 'batch') return record.batches[0]?.batchId;
   }
   return undefined;
 }

@@ -98,10 +98,11 @@ export async function* readOutbox<T = unknown>(
       for (const { slot, bytes } of records) {
         const { record, hash } = decodeRecord(slot, bytes);
         if (at.hash !== null && record.previousHash !== at.hash) throw broken(record); // O1
-        const next: OutboxPosition = { ...at, slot, hash };
-        const event = await eventOf<T>(store, record, next);
-        at = event?.position ?? next;
-        if (event !== undefined) yield event;
+        for await (const event of eventsOf<T>(store, record, at, { ...at, slot, hash })) {
+          at = event.position;
+          yield event;
+        }
+        at = { ...at, slot, hash };
       }
       window = records.length === window ? Math.min(window * 2, windowMax) : 1;
       polls = 0;
@@ -129,23 +130,29 @@ async function readWindow(store: ObjectStore, start: number, count: number): Pro
   return records;
 }
 
-/** Undefined: the record says nothing of this outbox. */
-async function eventOf<T>(
+/**
+ * What the record says of this outbox. A record of several batches is given out batch by batch: until the last one is out,
+ * the position stays before the record, and its batch id tells what to pass over when the record is read again.
+ */
+async function* eventsOf<T>(
   store: ObjectStore,
   record: LogRecord,
-  next: OutboxPosition,
-): Promise<OutboxEvent<T> | undefined> {
+  before: OutboxPosition,
+  after: OutboxPosition,
+): AsyncGenerator<OutboxEvent<T>, void, undefined> {
   if (record.kind === 'rewind') {
     const { toBatchId, batchTimeMs, generation, batchId } = record.rewind;
-    return { kind: 'rewind', toBatchId, batchTimeMs, generation, position: { ...next, batchId } };
+    yield { kind: 'rewind', toBatchId, batchTimeMs, generation, position: { ...after, batchId } };
   }
-  if (record.kind !== 'batch') return undefined;
-  const { batchId, batchTimeMs, outputs } = record;
-  const output = outputs.find(({ uid }) => uid === next.uid);
-  if (output === undefined) return undefined;
-  const { generation, partitions } = decodeRows(await bytesOf(store, output, next));
-  const position = { ...next, batchId };
-  return { kind: 'batch', batchId, batchTimeMs, generation, rows: partitions.flat() as T[], position };
+  if (record.kind !== 'batch') return;
+  const last = record.batches.at(-1)?.batchId;
+  for (const { batchId, batchTimeMs, outputs } of record.batches) {
+    const output = outputs.find(({ uid }) => uid === after.uid);
+    if (output === undefined || batchId <= before.batchId) continue;
+    const { generation, partitions } = decodeRows(await bytesOf(store, output, after));
+    const position = { ...(batchId === last ? after : before), batchId };
+    yield { kind: 'batch', batchId, batchTimeMs, generation, rows: partitions.flat() as T[], position };
+  }
 }
 
 async function bytesOf(store: ObjectStore, { content }: StoredOutput, at: OutboxPosition): Promise<Uint8Array> {
