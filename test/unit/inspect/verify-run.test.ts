@@ -100,10 +100,13 @@ test('a long run with drivers that die anywhere stays whole, and what they left 
   const random = new SeededRandom(43);
   const whys = new Set<string>();
   let deaths = 0;
-  for (let life = 1; life <= 40; life++) {
+  const expected = ['of a write that did not become record', 'not adopted by a record', 'replaced by a newer snapshot'];
+  const isSeen = (start: string) => [...whys].some((why) => why.startsWith(start));
+  // Some of them are rare: as many lives as it takes.
+  for (let life = 1; life <= 40 || (life <= 160 && !expected.every(isSeen)); life++) {
     const store = new FaultyStore(kept);
     const died = new Error('crash');
-    let stepsLeft = life < 40 ? 5 + Math.floor(random.next() * 60) : Number.POSITIVE_INFINITY;
+    let stepsLeft = 5 + Math.floor(random.next() * 60);
     const crashHook = (_point: CrashPoint): void => {
       stepsLeft -= 1;
       if (stepsLeft > 0) return;
@@ -134,10 +137,8 @@ test('a long run with drivers that die anywhere stays whole, and what they left 
     expect(report.findings, `after life ${life}`).toEqual([]);
     for (const { why } of report.orphans) whys.add(why.replaceAll(/\d+/g, 'n'));
   }
-  expect(deaths).toBe(39);
-  expect([...whys].some((why) => why.startsWith('of a write that did not become record'))).toBe(true);
-  expect([...whys].some((why) => why.startsWith('not adopted by a record'))).toBe(true);
-  expect([...whys].some((why) => why.startsWith('replaced by a newer snapshot'))).toBe(true);
+  expect(deaths).toBeGreaterThanOrEqual(39);
+  expect(expected.filter((start) => !isSeen(start))).toEqual([]);
 });
 
 /** The last batch changed, with checksums that fit: what no checksum can see. Nothing follows it. */
