@@ -1,6 +1,5 @@
 import { TidemarkError } from './base/errors.ts';
 import type { Duration, Time } from './base/time.ts';
-import { readCheckpoint } from './checkpoint/read-checkpoint.ts';
 import { transformOf, unionOf } from './dstream/derived-nodes.ts';
 import { DStream, type RddsOf } from './dstream/dstream.ts';
 import { DStreamGraph } from './dstream/graph.ts';
@@ -134,7 +133,8 @@ export class StreamingContext {
       ? await openCheckpointStore(checkpoint, options)
       : withEncryption(checkpoint, options.encryption);
     try {
-      const found = await readCheckpoint(store);
+      const probe = options.probe ?? owned;
+      const found = await new CheckpointPlace().find(store, probe);
       const context = await create();
       context.#requireInitialized('getOrCreate(): create() must not start the context; using it');
       const named = context.#checkpoint.url;
@@ -144,7 +144,7 @@ export class StreamingContext {
           `getOrCreate was given ${store.url}, and the context it created names another checkpoint, ${named}.`,
         );
       }
-      context.#checkpoint.attach({ store, found, owned });
+      context.#checkpoint.attach({ store, found, owned, probe });
       return context;
     } catch (error) {
       if (owned) await store.close();

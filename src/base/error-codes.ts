@@ -77,6 +77,11 @@ export const errorCodes = {
     meaning: 'The credentials are valid but lack a permission on the container.',
     action: 'Grant read, write, list and delete on the container (role Storage Blob Data Contributor).',
   },
+  STORE_UNSAFE: {
+    kind: 'invalid',
+    meaning: 'The store accepted a write whose condition did not hold, so two drivers could overwrite each other.',
+    action: 'Keep the checkpoint in Azure Blob Storage or on a local disk. Nothing of the stream was written.',
+  },
   COMMIT_UNKNOWN: {
     kind: 'unavailable',
     meaning: 'The outcome of a commit could not be learned until the retries were used up.',

@@ -119,6 +119,7 @@ export class StreamLife implements Stoppable {
     try {
       graph.validate();
       const opened = await place.open(graph);
+      await place.probe(ports.warn);
       const { driver, info } = await startDriver({
         graph,
         droppedState,
@@ -134,11 +135,13 @@ export class StreamLife implements Stoppable {
       });
       this.#driver = driver;
       this.#loop = new BatchLoop(driver, () => this.#cancelBatch());
+      await place.probed();
       if (this.#failedBeforeLoop !== undefined) throw this.#failedBeforeLoop;
       if (this.#stopBeforeLoop !== undefined) this.#loop.stop(this.#stopBeforeLoop);
       this.listeners.post('onStreamingStarted', info);
-    } catch (error) {
-      await this.#end(toError(error));
+    } catch (thrown) {
+      const error = await place.explain(toError(thrown));
+      await this.#end(error);
       throw error;
     }
     this.#loop.run().then(

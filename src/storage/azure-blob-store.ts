@@ -5,6 +5,7 @@ import { TidemarkError } from '../base/errors.ts';
 import { SystemRandom } from '../base/random.ts';
 import { deleteBlobs } from './azure-batch-delete.ts';
 import { type AzureContainer, connectContainer } from './azure-credentials.ts';
+import { describeTraits, readServiceTraits } from './azure-protections.ts';
 import { AzureRequestError, AzureRequests, type RequestTimes } from './azure-requests.ts';
 import { validateCommitId, validateObjectName, validatePrefix, validateRange } from './object-name.ts';
 import type {
@@ -100,7 +101,15 @@ export class AzureBlobStore implements ObjectStore {
         this.#requests.run(0, (abortSignal) => this.#client.createIfNotExists({ abortSignal }), { attemptsMax }),
       );
     }
-    await this.#head(`${this.#root}tidemark-probe`, attemptsMax);
+    try {
+      await this.#head(`${this.#root}tidemark-probe`, attemptsMax);
+    } catch (error) {
+      if (!(error instanceof TidemarkError) || error.code !== 'STORE_FORBIDDEN') throw error;
+      throw new TidemarkError('STORE_FORBIDDEN', `Reading is not permitted (SAS letter r). ${error.message}`, {
+        cause: error.cause,
+        context: error.context,
+      });
+    }
   }
 
   async get(name: string, range?: ByteRange): Promise<GetOutcome> {
@@ -221,6 +230,11 @@ export class AzureBlobStore implements ObjectStore {
       refused: refused.map((name) => name.slice(this.#root.length)),
       serverTimeMs: this.#observe(serverTimeMs),
     };
+  }
+
+  async protections(name: string): Promise<readonly string[]> {
+    this.#check(name);
+    return describeTraits(await readServiceTraits(this.#container, this.#root + name, this.#requests, this.operations));
   }
 
   async close(): Promise<void> {

@@ -11,6 +11,8 @@ import { type BlobLocation, formatBlobUrl } from './store-url.ts';
 
 export interface AzureContainer {
   readonly client: ContainerClient;
+  /** The account; a token may be for the container alone. */
+  readonly service: BlobServiceClient;
   /** Canonical URL of the root of the store, without secrets. */
   readonly url: string;
   /** What signs the parts of a batch. */
@@ -92,7 +94,7 @@ function connect(connectionString: string, where: string): BlobServiceClient {
 
 function ofService(service: BlobServiceClient, location: BlobLocation): AzureContainer {
   const url = formatBlobUrl(endpointOf(service), location.container, location.prefix);
-  return { client: service.getContainerClient(location.container), url, credential: service.credential };
+  return { client: service.getContainerClient(location.container), service, url, credential: service.credential };
 }
 
 /** Without the SAS token that the connection string may hold. */
@@ -108,7 +110,7 @@ function ofUrl(
 ): AzureContainer {
   const pipeline = newPipeline(credential, pipelineOptions);
   const client = new ContainerClient(`${endpoint}/${location.container}${query}`, pipeline);
-  return { client, url: location.url, credential };
+  return { client, service: new BlobServiceClient(`${endpoint}/${query}`, pipeline), url: location.url, credential };
 }
 
 async function loadDefaultCredential(location: BlobLocation): Promise<TokenCredentialLike> {

@@ -75,6 +75,10 @@ export class EncryptedStore implements ObjectStore {
     return this.#store.delete(names);
   }
 
+  async protections(name: string): Promise<readonly string[]> {
+    return (await this.#store.protections?.(name)) ?? [];
+  }
+
   close(): Promise<void> {
     return this.#store.close();
   }

@@ -35,6 +35,11 @@ export interface ObjectStore {
   list(prefix: string, after?: string): AsyncIterable<ObjectInfo>;
   /** Removes the objects; names that don't exist are fine. Resolves with the names the store refused to delete. */
   delete(names: readonly string[]): Promise<DeleteOutcome>;
+  /**
+   * What the service says of itself that the owner of a checkpoint should know, in sentences; `name` is of an object that
+   * exists. Asks only what the credentials allow. Absent: there is nothing to tell.
+   */
+  protections?(name: string): Promise<readonly string[]>;
   /** Releases connections. Idempotent; operations after it fail with CANCELLED. */
   close(): Promise<void>;
 }

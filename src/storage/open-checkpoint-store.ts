@@ -7,11 +7,13 @@ import { openObjectStore, type StoreOptions } from './open-store.ts';
 export interface CheckpointStorageOptions extends StoreOptions {
   /** Encrypts all objects of the checkpoint; see docs/encryption.md. Default: they are stored in the clear. */
   readonly encryption?: EncryptionOptions | undefined;
+  /** At a start, tries out what a checkpoint needs of the store; see docs/storage.md. Default true. */
+  readonly probe?: boolean | undefined;
 }
 
 /** @throws as openObjectStore; OPTION_INVALID */
 export async function openCheckpointStore(url: string, options: CheckpointStorageOptions = {}): Promise<ObjectStore> {
-  const { encryption, ...rest } = options;
+  const { encryption, probe: _, ...rest } = options;
   // Keys are checked before anything is asked of the store.
   const keys = encryption && new EncryptionKeys(encryption);
   const store = await openObjectStore(url, rest);
