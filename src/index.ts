@@ -23,7 +23,9 @@ export type { StreamingContextStatus } from './execution/stream-life.ts';
 export { StatsReportListener } from './observe/stats-report-listener.ts';
 export type {
   BatchInfo,
+  DeliveryGuarantee,
   OutputOperationInfo,
+  PathGuarantee,
   RecoveryInfo,
   StartedBatchInfo,
   StreamInputInfo,
@@ -78,7 +80,7 @@ export { Receiver } from './sources/receiver/receiver.ts';
 export type { ReceiverOptions } from './sources/receiver/receiver-options.ts';
 export type { SocketConverter } from './sources/sockets/socket-receiver.ts';
 export type { SocketOptions } from './sources/sockets/socket-source.ts';
-export type { RateControlled, Source, SourcePlan, SourceStart } from './sources/source.ts';
+export type { RateControlled, Source, SourceDelivery, SourcePlan, SourceStart } from './sources/source.ts';
 export type { MigrateFunction, MigrateSteps, SchemaOption, StateSchema } from './state/state-schema.ts';
 export type { EncryptionOptions } from './storage/encryption-keys.ts';
 export type { CheckpointStorageOptions } from './storage/open-checkpoint-store.ts';

@@ -49,6 +49,8 @@ await runChild(async () => {
         startingSequenceNumbers: JSON.parse(environment.TIDEMARK_STARTING_SEQUENCE_NUMBERS ?? '{}'),
         outputUrl: required('TIDEMARK_OUTPUT_URL'),
         storage,
+        // Many lives, and what they guarantee is the verdict's to tell.
+        context: { startReport: false },
         onAverages: (rows) => {
           latest.averages = rows;
           showTable();

@@ -33,6 +33,7 @@ export class DStreamGraph {
   readonly outputs: Output[] = [];
   readonly remembered: RememberedBatches = new RememberedBatches();
   readonly #uids = new Set<string>();
+  readonly #derivedUids: string[] = [];
   readonly #countByKind = new Map<string, number>();
   readonly #requiresOpen: () => void;
 
@@ -90,7 +91,14 @@ export class DStreamGraph {
       throw new TidemarkError('OPTION_INVALID', `uid '${uid}' is used twice: give ${kind} a uid of its own.`);
     }
     this.#uids.add(uid);
+    if (given === undefined) this.#derivedUids.push(uid);
     return uid;
+  }
+
+  /** Uids the program did not give, of whatever is found again by its uid: sources, state and sinks. */
+  get derivedUids(): readonly string[] {
+    const acting = new Set(this.outputs.flatMap(({ kind, uid }) => (kind === 'sink' ? [] : [uid])));
+    return this.#derivedUids.filter((uid) => !acting.has(uid));
   }
 
   /** The streams an output depends on, parents first. Others are never generated. */

@@ -27,6 +27,8 @@ export interface StreamingContextOptions {
   readonly stopGracefullyOnShutdown?: boolean | undefined;
   /** Bound of a graceful stop that names none itself. Default: ten batch intervals, at least 10 s. */
   readonly gracefulStopTimeout?: Duration | undefined;
+  /** Print at the start what is guaranteed from each source to each output, and which uids are not given. Default true. */
+  readonly startReport?: boolean | undefined;
   /** Events that may wait for one listener; more are dropped and counted. Default 10,000, as in Spark. */
   readonly listenerQueueLengthMax?: number | undefined;
   /** Bounds and intervals of the checkpoint log. */
@@ -45,6 +47,8 @@ export interface EngineEnvironment {
   readonly print?: ((text: string) => void) | undefined;
   /** Where warnings go. Default: standard error. */
   readonly warn?: ((text: string) => void) | undefined;
+  /** Where the report of a start goes. Default: standard error; nowhere when `print` or `warn` is given. */
+  readonly report?: ((text: string) => void) | undefined;
   /**
    * Lets this context run beside others in one process, for simulations of several drivers. It is then never the active
    * one, and signals don't stop it. Default false.
@@ -62,6 +66,7 @@ const optionNames = [
   'backpressure',
   'stopGracefullyOnShutdown',
   'gracefulStopTimeout',
+  'startReport',
   'listenerQueueLengthMax',
   'checkpoint',
   'settings',
@@ -85,6 +90,7 @@ const environmentNames = [
   'crashHook',
   'print',
   'warn',
+  'report',
   'allowSeveral',
 ] as const satisfies readonly (keyof EngineEnvironment)[];
 
@@ -98,6 +104,7 @@ export interface ContextSettings {
   readonly backpressure: BackpressureSettings | undefined;
   readonly stopGracefullyOnShutdown: boolean;
   readonly gracefulStopTimeoutMs: number;
+  readonly startReport: boolean;
   readonly listenerQueueLengthMax: number;
   readonly checkpoint: NonNullable<StreamingContextOptions['checkpoint']>;
   readonly ports: EnginePorts;
@@ -130,6 +137,7 @@ export function contextSettings(options: StreamingContextOptions): ContextSettin
     backpressure: backpressureSettings(options.backpressure ?? {}, batchIntervalMs),
     stopGracefullyOnShutdown: options.stopGracefullyOnShutdown ?? false,
     gracefulStopTimeoutMs: stopTimeoutMs(options.gracefulStopTimeout, batchIntervalMs),
+    startReport: options.startReport ?? true,
     listenerQueueLengthMax: positiveInteger('listenerQueueLengthMax', options.listenerQueueLengthMax ?? 10_000),
     checkpoint,
     ports: {
@@ -137,10 +145,16 @@ export function contextSettings(options: StreamingContextOptions): ContextSettin
       crash: environment.crashHook ?? (() => {}),
       print: environment.print ?? ((text) => console.log(text)),
       warn: environment.warn ?? ((text) => console.error(text)),
+      report: environment.report ?? (isRedirected(environment) ? () => {} : (text) => console.error(text)),
     },
     random: environment.random ?? new SystemRandom(),
     allowSeveral: environment.allowSeveral ?? false,
   };
+}
+
+/** A program that shows text in a way of its own has its own way to show this, too: `RecoveryInfo`. */
+function isRedirected({ print, warn }: EngineEnvironment): boolean {
+  return print !== undefined || warn !== undefined;
 }
 
 function stopTimeoutMs(given: Duration | undefined, batchIntervalMs: number): number {

@@ -28,6 +28,8 @@ export interface EnginePorts {
   readonly print: (text: string) => void;
   /** Where warnings go: what the engine goes on from, and a person should know. */
   readonly warn: (text: string) => void;
+  /** Where the report of a start goes. */
+  readonly report: (text: string) => void;
 }
 
 /**

@@ -17,6 +17,7 @@ import { batchesDue, gridTimeAfter } from './batch-times.ts';
 import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
 import type { GraphDescription } from './graph-description.ts';
 import { requireRecoverable } from './graph-diff.ts';
+import { pathGuarantees } from './guarantees.ts';
 import { sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
 import { Redeploy } from './redeploy.ts';
@@ -126,6 +127,8 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
       batchesToCatchUp:
         status?.plan === undefined ? due - passedOver : Math.max(1, due - passedOver + (passedOver > 0 ? 1 : 0)),
       tookMs: ports.clock.now() - startedMs,
+      guarantees: pathGuarantees(graph, log !== undefined),
+      derivedUids: graph.derivedUids,
     },
   };
 }

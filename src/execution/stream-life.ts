@@ -11,6 +11,7 @@ import type { Driver } from './driver.ts';
 import { isInside, runInside } from './inside-stream.ts';
 import { startDriver } from './recovery.ts';
 import { type Stoppable, shutdownHook } from './shutdown-hook.ts';
+import { formatStartReport } from './start-report.ts';
 
 export type StreamingContextStatus = 'initialized' | 'active' | 'stopped';
 
@@ -114,7 +115,16 @@ export class StreamLife implements Stoppable {
 
   async #start(): Promise<void> {
     const { graph, checkpoint: place, droppedState } = this.#program;
-    const { appName, engine, ports, random, backpressure, checkpoint: options, allowSeveral } = this.#settings;
+    const {
+      appName,
+      engine,
+      ports,
+      random,
+      backpressure,
+      checkpoint: options,
+      allowSeveral,
+      startReport,
+    } = this.#settings;
     if (!allowSeveral) shutdownHook.add(this);
     try {
       graph.validate();
@@ -138,6 +148,7 @@ export class StreamLife implements Stoppable {
       await place.probed();
       if (this.#failedBeforeLoop !== undefined) throw this.#failedBeforeLoop;
       if (this.#stopBeforeLoop !== undefined) this.#loop.stop(this.#stopBeforeLoop);
+      if (startReport) ports.report(formatStartReport(appName, info));
       this.listeners.post('onStreamingStarted', info);
     } catch (thrown) {
       const error = await place.explain(toError(thrown));

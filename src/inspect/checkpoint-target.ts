@@ -27,13 +27,22 @@ export async function withCheckpoint<R>(
   options: CheckpointToolOptions,
   work: (store: ObjectStore) => Promise<R>,
 ): Promise<R> {
-  if (typeof target !== 'string') return work(withEncryption(target, options.storage?.encryption));
-  const store = await openCheckpointStore(target, options.storage);
+  const { store, close } = await openTarget(target, options);
   try {
     return await work(store);
   } finally {
-    await store.close();
+    await close();
   }
+}
+
+/** `close` leaves a store open that was given open. */
+export async function openTarget(
+  target: CheckpointTarget,
+  { storage }: CheckpointToolOptions,
+): Promise<{ readonly store: ObjectStore; readonly close: () => Promise<void> }> {
+  if (typeof target !== 'string') return { store: withEncryption(target, storage?.encryption), close: async () => {} };
+  const store = await openCheckpointStore(target, storage);
+  return { store, close: () => store.close() };
 }
 
 export function noStream(store: ObjectStore): TidemarkError {

@@ -10,11 +10,10 @@ import { decodeRecord } from '../checkpoint/record-codec.ts';
 import { readFloor } from '../checkpoint/root-objects.ts';
 import { readParts } from '../checkpoint/state-loader.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { openObjectStore, type StoreOptions } from '../storage/open-store.ts';
-import type { CheckpointTarget } from './checkpoint-target.ts';
+import { type CheckpointTarget, type CheckpointToolOptions, openTarget } from './checkpoint-target.ts';
 import { expired, type OutboxPosition, startOf } from './outbox-position.ts';
 
-export interface OutboxOptions {
+export interface OutboxOptions extends CheckpointToolOptions {
   /** The position stored last; `earliest`: the oldest batch that is kept; `latest`: the next one. Default `earliest`. */
   readonly from?: OutboxPosition | 'earliest' | 'latest' | undefined;
   /** How often to look for a new batch when all are read, milliseconds. Default 1,000. */
@@ -23,8 +22,6 @@ export interface OutboxOptions {
   readonly waitMs?: number | undefined;
   /** Ends the reading, also while it waits; it rejects with the reason of the signal. */
   readonly signal?: AbortSignal | undefined;
-  /** How a URL is opened: credentials, retries. */
-  readonly storage?: StoreOptions | undefined;
   readonly clock?: Clock | undefined;
 }
 
@@ -79,7 +76,7 @@ export async function* readOutbox<T = unknown>(
 ): AsyncGenerator<OutboxEvent<T>, void, undefined> {
   const { pollIntervalMs, waitMs } = checkOptions(options);
   const { clock = new SystemClock(), signal } = options;
-  const store = typeof checkpoint === 'string' ? await openObjectStore(checkpoint, options.storage) : checkpoint;
+  const { store, close } = await openTarget(checkpoint, options);
   try {
     let at = await startOf(store, uid, options.from ?? 'earliest');
     let window = 1;
@@ -109,7 +106,7 @@ export async function* readOutbox<T = unknown>(
       waitingSinceMs = clock.now();
     }
   } finally {
-    if (store !== checkpoint) await store.close();
+    await close();
   }
 }
 

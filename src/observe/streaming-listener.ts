@@ -85,6 +85,25 @@ export interface RecoveryInfo {
   readonly batchesToCatchUp: number;
   /** From the call of start() to the first batch being possible. */
   readonly tookMs: number;
+  /** What is promised of the rows of each source at each output that depends on it. */
+  readonly guarantees: readonly PathGuarantee[];
+  /**
+   * Uids of sources, state and sinks that the program did not give: made from kind and order, so a program that gains or
+   * loses one of the same kind before them no longer finds what is stored.
+   */
+  readonly derivedUids: readonly string[];
+}
+
+/** `none`: a row may be lost, and may come twice. */
+export type DeliveryGuarantee = 'exactly once' | 'at least once' | 'at most once' | 'none';
+
+/** From one source to one output, by their uids. */
+export interface PathGuarantee {
+  readonly source: string;
+  readonly output: string;
+  readonly guarantee: DeliveryGuarantee;
+  /** In one sentence. */
+  readonly why: string;
 }
 
 /**

@@ -18,6 +18,8 @@ export interface Source<T> {
   readonly identity: Readonly<Record<string, string>>;
   /** False: a checkpoint that holds this input cannot be gone on from, and is refused before anything is written. Default true. */
   readonly isRecoverable?: boolean | undefined;
+  /** What is promised of a row until it is in a batch. Default: exactly once, or at most once when it is not recoverable. */
+  readonly delivery?: SourceDelivery | undefined;
 
   /** Connects. @throws TidemarkError when it cannot work at all: wrong name, wrong credentials, position gone. */
   start(start: SourceStart): Promise<void>;
@@ -54,6 +56,12 @@ export interface Source<T> {
   drain?(): Promise<void>;
   /** Idempotent; rejects pending reads with CANCELLED. */
   stop(): Promise<void>;
+}
+
+export interface SourceDelivery {
+  readonly guarantee: 'exactly once' | 'at least once' | 'at most once';
+  /** In one sentence, for people. */
+  readonly why: string;
 }
 
 /** A source whose intake can be slowed down while it runs: what back-pressure acts on. */

@@ -146,7 +146,7 @@ async function secondStartChangesNothing(): Promise<void> {
 async function activeContextWins(): Promise<void> {
   const first = await simpleStream<number>([[1]], plain);
   const create = (): StreamingContext => {
-    const ssc = new StreamingContext({ appName: 'created', batchInterval: Milliseconds(1000) });
+    const ssc = new StreamingContext({ appName: 'created', batchInterval: Milliseconds(1000), startReport: false });
     plain(ssc.sourceStream(new CaseSource<number>([], 1)));
     return ssc;
   };

@@ -89,6 +89,7 @@ async function startAndRestart({ params, steps }: SparkCase): Promise<void> {
         const created = new StreamingContext({
           appName: 'conformance',
           batchInterval: Milliseconds(1000),
+          startReport: false,
           environment: { clock, random: new SeededRandom(sent) },
         });
         created

@@ -1,5 +1,5 @@
 import { TidemarkError } from '../../base/errors.ts';
-import type { RateControlled, Source, SourcePlan, SourceStart } from '../source.ts';
+import type { RateControlled, Source, SourceDelivery, SourcePlan, SourceStart } from '../source.ts';
 import type { BlockKeeper } from './block-keeper.ts';
 import { LoggedBlocks } from './logged-blocks.ts';
 import { MemoryBlocks } from './memory-blocks.ts';
@@ -35,6 +35,7 @@ class ReceivedSource<T> implements ReceiverSource<T> {
   readonly kind: string;
   /** A log does not care where its rows came from: a socket on another host may go on. */
   readonly identity: Readonly<Record<string, string>> = {};
+  readonly delivery: SourceDelivery;
   readonly #receiver: Receiver<T>;
   readonly #settings: ReceiverSettings;
   #run: RunningReceiver<T> | undefined;
@@ -46,6 +47,10 @@ class ReceivedSource<T> implements ReceiverSource<T> {
     this.#receiver = receiver;
     this.#settings = settings;
     this.kind = kind;
+    this.delivery =
+      kind === 'receiver'
+        ? { guarantee: 'exactly once', why: 'from the moment storeAll has acknowledged a row' }
+        : { guarantee: 'at most once', why: 'what a socket sent and the log does not hold yet is lost in a crash' };
   }
 
   async start(start: SourceStart): Promise<void> {

@@ -34,6 +34,7 @@ export async function simpleStream<T>(
     const ssc = new StreamingContext({
       appName: 'conformance',
       batchInterval: Milliseconds(batchMs),
+      startReport: false,
       ...rest,
       environment: {
         clock,

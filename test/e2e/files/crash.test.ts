@@ -43,6 +43,7 @@ async function run(point: CrashPoint | undefined, occurrences: readonly number[]
           appName: 'files',
           batchInterval: Seconds(1),
           checkpoint: { manifestEveryRecords: 3, retainManifests: 1 },
+          startReport: false,
           environment: {
             clock,
             random: new SeededRandom(life),

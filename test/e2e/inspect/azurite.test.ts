@@ -65,7 +65,7 @@ test('positions in an event hub are read from the blobs by the checkpoint store 
   const store = await openObjectStore(url, storage);
   let seen = 0;
   const ssc = await StreamingContext.getOrCreate(store, () => {
-    const context = new StreamingContext({ appName: 'lag', batchInterval: Milliseconds(100) });
+    const context = new StreamingContext({ appName: 'lag', batchInterval: Milliseconds(100), startReport: false });
     context
       .eventHubStream({
         connectionString: emulator.connectionString,

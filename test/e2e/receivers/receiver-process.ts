@@ -41,6 +41,7 @@ await runChild(async () => {
         appName: 'broker',
         batchInterval: Milliseconds(200),
         checkpoint: { manifestEveryRecords: 10 },
+        startReport: false,
       });
       const lines = context.receiverStream(new BrokerReceiver(), { uid: 'broker' });
       lines.saveTo(blobSink({ url: OUTPUT_URL!, format: 'text', ...storage }), { uid: 'out' });

@@ -97,6 +97,7 @@ export async function runBatches(
           batchInterval: Seconds(1),
           defaultParallelism: 3,
           checkpoint: { manifestEveryRecords },
+          startReport: false,
           environment: { clock, random: new SeededRandom(pending.length), crashHook },
         });
         const outputs = define(ssc.sourceStream(topic.source(), { uid: 'pairs' }), ssc);

@@ -385,6 +385,7 @@ describe('a local folder', () => {
     const ssc = new StreamingContext({
       appName: 'files',
       batchInterval: Seconds(1),
+      startReport: false,
       environment: { clock, random: new SeededRandom(1) },
     });
     ssc.sourceStream(textFileSource(place.url)).foreachRDD(async (rdd) => {
