@@ -1,6 +1,14 @@
 import { TidemarkError } from '../base/errors.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
 import { openObjectStore, type StoreOptions } from '../storage/open-store.ts';
-import { type OutputName, outputFolder, parseOutputName } from './blob-layout.ts';
+import {
+  type OutputName,
+  outputFolder,
+  parseOutputName,
+  parseRewindName,
+  type RewindMark,
+  rewindPrefix,
+} from './blob-layout.ts';
 import { decodeLines } from './line-format.ts';
 
 /** The output of one batch. */
@@ -12,7 +20,7 @@ export interface BlobOutputBatch<T> {
 
 /**
  * Reads what a blob sink has published for the output `uid`, in order of batch time: committed batches only, each whole
- * and once. After a rewind the highest generation of a batch time counts.
+ * and once. After a rewind the older generation ends at the point the stream went back to.
  *
  * Knows the layout and nothing of the checkpoint, so it also serves to check the engine. Rows are what JSON gives back,
  * or strings for format text; the type is the caller's claim.
@@ -32,11 +40,14 @@ export async function* readBlobOutputBatches<T = unknown>(
       const { batchTimeMs, generation, format } = output;
       return { batchTimeMs, generation, rows: decodeLines(format, found.bytes) as T[] };
     };
+    const marks = await readMarks(store, uid);
+    const isAbandoned = ({ batchTimeMs, generation }: OutputName): boolean =>
+      marks.some((mark) => mark.generation > generation && mark.batchTimeMs < batchTimeMs);
     // Names sort by time, then generation: the last of a time is the one that counts.
     let last: { readonly name: string; readonly output: OutputName } | undefined;
     for await (const { name } of store.list(`${outputFolder(uid)}/`)) {
       const output = parseOutputName(uid, name);
-      if (output === undefined) continue;
+      if (output === undefined || isAbandoned(output)) continue;
       if (last !== undefined && last.output.batchTimeMs !== output.batchTimeMs) yield read(last.name, last.output);
       last = { name, output };
     }
@@ -44,6 +55,15 @@ export async function* readBlobOutputBatches<T = unknown>(
   } finally {
     await store.close();
   }
+}
+
+async function readMarks(store: ObjectStore, uid: string): Promise<readonly RewindMark[]> {
+  const marks: RewindMark[] = [];
+  for await (const { name } of store.list(rewindPrefix(uid))) {
+    const mark = parseRewindName(uid, name);
+    if (mark !== undefined) marks.push(mark);
+  }
+  return marks;
 }
 
 /** The rows of {@link readBlobOutputBatches}, one after the other. */

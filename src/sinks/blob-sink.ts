@@ -5,9 +5,9 @@ import { type Random, SystemRandom } from '../base/random.ts';
 import type { ObjectStore, PutOutcome } from '../storage/object-store.ts';
 import { openObjectStore, type StoreOptions, storeOptionNames } from '../storage/open-store.ts';
 import { parseStoreUrl } from '../storage/store-url.ts';
-import { outputName, stagingEpoch, stagingName, stagingPrefix } from './blob-layout.ts';
+import { outputName, rewindName, stagingEpoch, stagingName, stagingPrefix } from './blob-layout.ts';
 import { encodeLines, type LineFormat, lineFormats } from './line-format.ts';
-import type { SinkBatch, SinkOpening, StagedSink } from './sink.ts';
+import type { RewindInfo, SinkBatch, SinkOpening, StagedSink } from './sink.ts';
 
 /** Where to write, how to get in (as for every store), and in what form. */
 export interface BlobSinkOptions extends StoreOptions {
@@ -51,6 +51,7 @@ export function blobSink(options: BlobSinkOptions): StagedSink<unknown> {
     kind: 'blob',
     description: parseStoreUrl(options.url).url,
     name: (uid, { batchTimeMs, generation }) => outputName(uid, { batchTimeMs, generation, format }),
+    rewindName,
     encode: (partitions) => encodeLines(format, partitions),
   });
 }
@@ -61,6 +62,8 @@ export interface BlobForm {
   readonly description: string;
   /** Of a batch's object, relative to the sink's URL. */
   readonly name: (uid: string, batch: SinkBatch) => string;
+  /** Of the object that tells readers of a rewind; undefined: names alone must tell them. */
+  readonly rewindName?: ((uid: string, rewind: RewindInfo) => string) | undefined;
   /** No bytes: no object. */
   readonly encode: (partitions: readonly (readonly unknown[])[]) => Uint8Array;
 }
@@ -141,6 +144,15 @@ export class BlobSink implements StagedSink<unknown> {
       // S4. What the store refuses to delete now, the sweep of a later driver tries again.
       await store.delete([handle.content.staged]);
     }
+  }
+
+  /** A mark for readers, before anything of the new generation is there. Nothing is removed. */
+  async onRewind(rewind: RewindInfo): Promise<void> {
+    const { store, opening } = this.#use();
+    const name = this.#form.rewindName?.(opening.uid, rewind);
+    if (name === undefined) return;
+    const outcome = await store.putIfAbsent(name, new Uint8Array(0), this.#random.id());
+    if (outcome.status === 'unknown') throw unsettled(`${store.url}: marking a rewind as "${name}"`, outcome);
   }
 
   async sweep(): Promise<void> {

@@ -259,6 +259,25 @@ describe('blobSink', () => {
   });
 
   describe('readBlobOutputBatches', () => {
+    it('ends the older generation at the point of a rewind, also where the new one has no rows', async () => {
+      const place = new Place();
+      const sink = await place.driver(1);
+      const write = async (batchId: number, batchTimeMs: number, generation: number) =>
+        sink.publish(await sink.stage({ batchId, batchTimeMs, generation }, [[`${batchTimeMs}.${generation}`]]));
+      for (const [index, time] of [1000, 2000, 3000, 4000].entries()) await write(index + 1, time, 0);
+      const rewind = { batchId: 2, batchTimeMs: 2000, generation: 1 };
+      await sink.onRewind?.(rewind);
+      expect(await place.rows()).toEqual(['1000.0', '2000.0']);
+      await sink.onRewind?.(rewind);
+      // Batch 3 of the new line has no rows.
+      await write(7, 4000, 1);
+      await write(8, 5000, 1);
+      expect(await place.rows()).toEqual(['1000.0', '2000.0', '4000.1', '5000.1']);
+      await sink.onRewind?.({ batchId: 7, batchTimeMs: 4000, generation: 2 });
+      await write(10, 5000, 2);
+      expect(await place.rows()).toEqual(['1000.0', '2000.0', '4000.1', '5000.2']);
+    });
+
     it('gives batches in order of time, the highest generation of each, and nothing foreign', async () => {
       const place = new Place();
       const sink = await place.driver(1);
