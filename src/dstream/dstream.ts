@@ -4,12 +4,13 @@ import { ownCopy } from '../rdd/own-copy.ts';
 import type { Partitioning, RDD, Row } from '../rdd/rdd.ts';
 import { filterStage, flatMapStage, mapStage } from '../rdd/stages.ts';
 import { type AsyncOptions, concurrencyDefault, throughAsync } from './async-rows.ts';
+import { DataCheckpointNode } from './data-checkpoint.ts';
 import { derive, reduceWindow, requireFunction, transformOf, unionOf, windowArguments } from './derived-nodes.ts';
 import { KeyedWindowNode } from './keyed-window.ts';
 import { type MapStateOptions, MapWithStateNode, StateSnapshotNode, type StateSpec } from './map-with-state.ts';
 import { PairMethods } from './pair-methods.ts';
 import { RowWindowNode, type RowWindowOptions } from './row-window.ts';
-import { requireMultiple, type StatefulNode, type StatefulOptions, type UidOption } from './stateful-node.ts';
+import { requireMultiple, StatefulNode, type StatefulOptions, type UidOption } from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
 import {
   type PartitionStateUpdate,
@@ -52,19 +53,26 @@ export class DStream<out T> extends PairMethods<T> {
   }
 
   /**
-   * Spark cuts the lineage of a stream by saving its RDDs every `interval`. Here nothing depends on the RDDs of earlier
-   * batches: state and windows are durable with every batch. So this checks the interval as Spark does, and persists.
+   * Keeps the rows of the batch at every `interval` in the checkpoint, for `slice` after a restart, and persists. Streams
+   * with state and windows are durable with every batch: there it only checks the interval.
    *
-   * @throws GRAPH_INVALID when the interval is no multiple of the slide
+   * @throws GRAPH_INVALID when the interval is no multiple of the slide, or the stream has one already
    */
-  checkpoint(interval: Duration): this {
+  checkpoint(interval: Duration, options: UidOption = {}): this {
     requireMultiple('checkpoint', 'interval', interval.milliseconds, this.node.slideMs);
+    this.node.graph.requireOpen();
+    if (!(this.node instanceof StatefulNode)) {
+      this.node.graph.remembered.keepCheckpoints(
+        this.node,
+        () => new DataCheckpointNode<T>(this.node, interval, options),
+      );
+    }
     return this.persist();
   }
 
   /**
    * The RDDs of the batches in [from, to], both ends included and floored to the slide. Only of batches that have run in
-   * this process and that `StreamingContext.remember` covers.
+   * this process and that `StreamingContext.remember` covers, and of those that `checkpoint` keeps.
    *
    * @throws STATUS_INVALID
    */

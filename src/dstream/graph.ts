@@ -110,6 +110,9 @@ export class DStreamGraph {
       seen.add(stream);
     };
     for (const output of this.outputs) visit(output.stream);
+    for (const node of this.stateful) {
+      if (node.followsParent && node.parents.every((parent) => seen.has(parent))) seen.add(node);
+    }
     return seen;
   }
 

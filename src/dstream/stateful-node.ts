@@ -56,6 +56,11 @@ export abstract class StatefulNode<T> extends StreamNode<T> {
     fields.graph.stateful.push(this as StatefulNode<unknown>);
   }
 
+  /** True: no output reads it, and it runs whenever an output needs its parent. */
+  get followsParent(): boolean {
+    return false;
+  }
+
   get parameters(): StateParameters {
     return this.#parameters;
   }

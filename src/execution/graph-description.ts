@@ -32,6 +32,11 @@ export interface StateDescription {
   readonly schema: number;
 }
 
+/** Rows that were kept for `slice` only: a program that does not want them need not say so. */
+export function isDisposable({ operator }: StateDescription): boolean {
+  return operator === 'checkpoint';
+}
+
 /** Given up, as of the first batch that is committed without it. Until then a former program still finds it. */
 export interface DroppedState {
   readonly afterBatchId: number;

@@ -3,7 +3,7 @@ import type { StreamStatus } from '../checkpoint/records.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import type { StatefulNode } from '../dstream/stateful-node.ts';
 import { schemasOf } from '../state/fingerprint.ts';
-import { type GraphDescription, type StateDescription, storedState } from './graph-description.ts';
+import { type GraphDescription, isDisposable, type StateDescription, storedState } from './graph-description.ts';
 
 /** One difference, as the table in the message shows it. */
 interface Mismatch {
@@ -97,7 +97,7 @@ function stateMismatches(status: StreamStatus, program: RunningProgram): Mismatc
     if (program.dropped.has(uid)) continue;
     const node = program.stateful.find((candidate) => candidate.uid === uid);
     const held = schemasOf(status.fingerprints[uid] ?? '0:');
-    const problem = stateProblem(uid, before, node) ?? schemaProblem(node, held);
+    const problem = stateProblem(uid, before, node) ?? (isDisposable(before) ? undefined : schemaProblem(node, held));
     if (problem === undefined) continue;
     mismatches.push({
       what: `state '${uid}'`,
@@ -115,6 +115,7 @@ export function stateProblem(
   before: StateDescription,
   node: StatefulNode<unknown> | undefined,
 ): string | undefined {
+  if (isDisposable(before) && node?.operator !== before.operator) return undefined;
   if (node === undefined)
     return `define it under uid '${uid}' again, or give its state up with ssc.dropState('${uid}')`;
   if (node.operator !== before.operator) {

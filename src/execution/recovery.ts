@@ -76,6 +76,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
 
   const zeroTimeMs = log?.status.zeroTimeMs ?? zeroTime(request);
   const lastBatch = status?.lastBatch ?? { batchId: 0, batchTimeMs: zeroTimeMs };
+  graph.remembered.begin({ zeroTimeMs, rdds }, lastBatch.batchTimeMs);
   const nextTimeMs =
     status?.plan?.batchTimeMs ?? gridTimeAfter(lastBatch.batchTimeMs, zeroTimeMs, graph.batchIntervalMs);
   const due = batchesDue(ports.clock, nextTimeMs, graph.batchIntervalMs);

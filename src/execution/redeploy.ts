@@ -5,7 +5,14 @@ import type { DStreamGraph } from '../dstream/graph.ts';
 import type { StatefulNode } from '../dstream/stateful-node.ts';
 import { schemasOf } from '../state/fingerprint.ts';
 import { gridTimeAfter } from './batch-times.ts';
-import { describeGraph, dropsAfter, type GraphDescription, lastBatchId, storedState } from './graph-description.ts';
+import {
+  describeGraph,
+  dropsAfter,
+  type GraphDescription,
+  isDisposable,
+  lastBatchId,
+  storedState,
+} from './graph-description.ts';
 import { requireCompatible, stateProblem } from './graph-diff.ts';
 
 /**
@@ -104,7 +111,12 @@ export class Redeploy {
       const node = nodes.get(uid);
       return before === undefined ? node === undefined : stateProblem(uid, before, node) === undefined;
     };
-    const droppedState = dropsAfter(status, this.#named, fits);
+    const replaced = [...state].filter(([uid, before]) => {
+      const node = nodes.get(uid);
+      return isDisposable(before) && node !== undefined && node.operator !== before.operator;
+    });
+    const named = new Set([...this.#named, ...replaced.map(([uid]) => uid)]);
+    const droppedState = dropsAfter(status, named, fits);
     for (const [uid, before] of state) {
       if (droppedState[uid]?.afterBatchId !== lastBatchId(status) && fits(uid))
         nodes.get(uid)?.adopt(before.parameters);
