@@ -16,6 +16,62 @@ export type KeyIdentity = string | number | bigint | boolean | null;
 // Marks identities that are not the key itself; a string key that begins with it is escaped.
 const mark = '\u0000';
 
+/** The key that has this identity: the inverse of `keyIdentity`. Parts of objects come in the order of their names. */
+export function keyOfIdentity(id: KeyIdentity): unknown {
+  if (typeof id !== 'string' || id.charCodeAt(0) !== 0) return id;
+  return id.charCodeAt(1) === 0x73 ? id.slice(2) : new IdentityParser(id).part();
+}
+
+/** Reads what `identityText` wrote. */
+class IdentityParser {
+  readonly #text: string;
+  #at = 1;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  part(): unknown {
+    switch (this.#text[this.#at++]) {
+      case 's':
+        return this.#chars();
+      case 'n':
+        return Number(this.#until(';'));
+      case 'i':
+        return BigInt(this.#until(';'));
+      case 't':
+        return true;
+      case 'f':
+        return false;
+      case 'a':
+        return Array.from({ length: Number(this.#until(':')) }, () => this.part());
+      case 'o': {
+        const properties: Record<string, unknown> = {};
+        for (let left = Number(this.#until(':')); left > 0; left--) {
+          const name = this.#chars();
+          properties[name] = this.part();
+        }
+        return properties;
+      }
+      default:
+        return null;
+    }
+  }
+
+  #chars(): string {
+    const size = Number(this.#until(':'));
+    this.#at += size;
+    return this.#text.slice(this.#at - size, this.#at);
+  }
+
+  #until(end: string): string {
+    const from = this.#at;
+    const to = this.#text.indexOf(end, from);
+    this.#at = to + 1;
+    return this.#text.slice(from, to);
+  }
+}
+
 /**
  * What a JavaScript Map must be given so that equal keys meet: the key itself where a Map compares right already, else
  * a text that no other key has. @throws KEY_UNSUPPORTED
@@ -124,8 +180,9 @@ function combine(h: number, next: number): number {
   return mix32(Math.imul(h, 31) ^ next);
 }
 
-// Tags of the stored form. Never reuse a number.
-const tag = {
+// Never reuse a number.
+/** Tags of the stored form. */
+export const keyTag = {
   null: 0,
   false: 1,
   true: 2,
@@ -146,17 +203,17 @@ export function writeKey(writer: ByteWriter, key: unknown): void {
 function writePart(writer: ByteWriter, value: unknown, depth: number, root: unknown): void {
   if (typeof value === 'string') writeText(writer, value);
   else if (typeof value === 'number') writeNumber(writer, value);
-  else if (typeof value === 'boolean') writer.u8(value ? tag.true : tag.false);
+  else if (typeof value === 'boolean') writer.u8(value ? keyTag.true : keyTag.false);
   else if (typeof value === 'bigint') writeBigint(writer, value);
-  else if (value === null) writer.u8(tag.null);
+  else if (value === null) writer.u8(keyTag.null);
   else if (Array.isArray(value)) {
     checkArray(value, depth, root);
-    writer.u8(tag.array);
+    writer.u8(keyTag.array);
     writer.varint(value.length);
     for (let i = 0; i < value.length; i++) writePart(writer, value[i], depth + 1, root);
   } else {
     const names = sortedNames(value, depth, root);
-    writer.u8(tag.object);
+    writer.u8(keyTag.object);
     writer.varint(names.length);
     for (const name of names) {
       writeText(writer, name);
@@ -168,10 +225,10 @@ function writePart(writer: ByteWriter, value: unknown, depth: number, root: unkn
 function writeNumber(writer: ByteWriter, value: number): void {
   if ((value | 0) === value) {
     const n = value | 0;
-    writer.u8(tag.integer);
+    writer.u8(keyTag.integer);
     writer.varint(((n << 1) ^ (n >> 31)) >>> 0);
   } else {
-    writer.u8(tag.number);
+    writer.u8(keyTag.number);
     if (Number.isNaN(value)) writer.raw(canonicalNaN);
     else writer.f64(value);
   }
@@ -182,10 +239,10 @@ const canonicalNaN = Uint8Array.of(0, 0, 0, 0, 0, 0, 0xf8, 0x7f);
 
 function writeText(writer: ByteWriter, text: string): void {
   if (text.isWellFormed()) {
-    writer.u8(tag.utf8);
+    writer.u8(keyTag.utf8);
     writer.string(text);
   } else {
-    writer.u8(tag.utf16);
+    writer.u8(keyTag.utf16);
     writer.bytes(Buffer.from(text, 'utf16le'));
   }
 }
@@ -193,7 +250,7 @@ function writeText(writer: ByteWriter, text: string): void {
 function writeBigint(writer: ByteWriter, value: bigint): void {
   const negative = value < 0n;
   const digits = (negative ? -value : value).toString(16);
-  writer.u8(tag.bigint);
+  writer.u8(keyTag.bigint);
   writer.u8(negative ? 1 : 0);
   writer.bytes(Buffer.from(digits.length % 2 === 0 ? digits : `0${digits}`, 'hex'));
 }
@@ -207,37 +264,37 @@ function readPart(reader: ByteReader, depth: number): unknown {
   if (depth > depthMax) throw reader.corrupt(`a key is nested deeper than ${depthMax}`);
   const kind = reader.u8();
   switch (kind) {
-    case tag.null:
+    case keyTag.null:
       return null;
-    case tag.false:
+    case keyTag.false:
       return false;
-    case tag.true:
+    case keyTag.true:
       return true;
-    case tag.integer: {
+    case keyTag.integer: {
       const zigzag = reader.varint();
       if (zigzag > 0xffffffff) throw reader.corrupt('an integer key is out of range');
       return (zigzag >>> 1) ^ -(zigzag & 1);
     }
-    case tag.number:
+    case keyTag.number:
       return reader.f64();
-    case tag.bigint: {
+    case keyTag.bigint: {
       const negative = reader.u8() === 1;
       const digits = Buffer.from(reader.bytes()).toString('hex');
       if (digits === '') throw reader.corrupt('a bigint key has no digits');
       const magnitude = BigInt(`0x${digits}`);
       return negative ? -magnitude : magnitude;
     }
-    case tag.utf8:
-    case tag.utf16:
+    case keyTag.utf8:
+    case keyTag.utf16:
       return readText(reader, kind);
-    case tag.array: {
+    case keyTag.array: {
       const count = reader.varint();
       if (count > reader.remaining) throw reader.corrupt('an array key is longer than its bytes');
       const items: unknown[] = [];
       for (let i = 0; i < count; i++) items.push(readPart(reader, depth + 1));
       return items;
     }
-    case tag.object: {
+    case keyTag.object: {
       const count = reader.varint();
       const properties: Record<string, unknown> = {};
       for (let i = 0; i < count; i++) {
@@ -253,8 +310,8 @@ function readPart(reader: ByteReader, depth: number): unknown {
 }
 
 function readText(reader: ByteReader, kind: number): string {
-  if (kind === tag.utf8) return reader.string();
-  const bytes = kind === tag.utf16 ? reader.bytes() : undefined;
+  if (kind === keyTag.utf8) return reader.string();
+  const bytes = kind === keyTag.utf16 ? reader.bytes() : undefined;
   if (bytes === undefined || bytes.length % 2 !== 0) throw reader.corrupt('a text in a key is malformed');
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf16le');
 }

@@ -58,6 +58,17 @@ export function decodeValue(bytes: Uint8Array): unknown {
   }
 }
 
+/** The value whose bytes stand at `[start, end)` of a larger buffer. Saves a view for each. @throws CHECKPOINT_CORRUPT */
+export function decodeValueAt(buffer: Buffer, start: number, end: number): unknown {
+  if (buffer[start] === escapedMark) return decodeValue(buffer.subarray(start, end));
+  try {
+    return plainUnpackr.unpack(buffer, { start, end });
+  } catch {
+    // Decoded alone it is the same value or the same damage, with the right message.
+    return decodeValue(buffer.subarray(start, end));
+  }
+}
+
 /** Appends the value with its length. @throws as encodeValue */
 export function writeValue(writer: ByteWriter, value: unknown, options?: EncodeOptions): void {
   const bytesMax = options?.bytesMax ?? bytesMaxDefault;

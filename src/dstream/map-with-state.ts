@@ -109,7 +109,7 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
       uid,
       parent,
       slideMs: parent.slideMs,
-      table: keyedTable(new ValueSchema(uid, options.schema), partitioner, keepsTimes),
+      table: keyedTable(new ValueSchema(uid, options.schema), partitioner),
       parameters: { keepsTimes: keepsTimes ? 1 : 0 },
     });
     this.#parent = parent;

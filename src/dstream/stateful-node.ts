@@ -123,7 +123,7 @@ export class StateRDD<In, Out> extends RDD<Out> {
   override async pipe(partition: number, task: TaskContext, push: (row: Out) => void): Promise<void> {
     let rows = this.#rows[partition];
     if (rows === undefined) {
-      const { parent, node, batch, step } = this.#fields;
+      const { parent, node, step } = this.#fields;
       const state = node.table.partition(partition);
       state.begin();
       const input: In[] = [];
@@ -133,7 +133,7 @@ export class StateRDD<In, Out> extends RDD<Out> {
       try {
         rows = step(state, input, partition);
         // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
-        state.seal(batch.batchId);
+        state.seal();
       } catch (error) {
         throw ofOperator(node, error);
       }
@@ -174,12 +174,12 @@ export function statePartitioner(graph: DStreamGraph, operator: string, options:
 }
 
 /** A table whose keys lie where the partitioner puts them, also after a restore. */
-export function keyedTable(schema: ValueSchema, partitioner: Partitioner, keepsTimes = false): StateTable {
+export function keyedTable(schema: ValueSchema, partitioner: Partitioner): StateTable {
   return new StateTable({
     uid: schema.uid,
     schema,
     numPartitions: partitioner.numPartitions,
-    keepsTimes,
-    partitionOf: (key) => partitioner.partition(key),
+    // The hash of a stored key is known without decoding it.
+    partitionOf: partitioner instanceof HashPartitioner ? undefined : (key) => partitioner.partition(key),
   });
 }

@@ -77,7 +77,7 @@ async function runReported(driver: Driver, timeMs: number, report: BatchReport):
   }
   await ports.crash('batch:committed');
 
-  for (const node of driver.stateful) node.table.merge(node.timeoutThresholdMs(batch)); // B2
+  for (const node of driver.stateful) node.table.merge(); // B2
   driver.lastBatch = { batchId: batch.batchId, batchTimeMs: timeMs };
   driver.receipts = [];
   graph.remembered.add(batch);
@@ -125,7 +125,7 @@ function writeManifestIfDue(driver: Driver): void {
     // A failure is that of the next commit.
     log.writeManifest(extents).catch(() => {});
   }
-  for (const { table } of driver.stateful) table.manifestWritten(driver.lastBatch.batchId);
+  for (const { table } of driver.stateful) table.manifestWritten();
 }
 
 /** Deletes what is no longer needed. The batch is committed: a store that refuses a delete now is asked again later. */

@@ -1,11 +1,16 @@
 import { ByteWriter } from '../base/byte-writer.ts';
-import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
+import { type KeyIdentity, keyOfIdentity, writeKey } from '../base/canonical-key.ts';
 import { invariant } from '../base/errors.ts';
-import { copyPlain } from '../base/plain-data.ts';
+import { identityAt } from '../base/key-bytes.ts';
+import { ArenaPane } from './arena-pane.ts';
+import type { BucketSums } from './bucket-sums.ts';
+import { CellPane } from './cell-pane.ts';
+import { Change } from './change.ts';
 import { Fingerprint } from './fingerprint.ts';
-import { type StateEntry, type StateGroup, writeEntry, writeGroupHead, writeRemoval } from './state-codec.ts';
+import { ForeignCell } from './foreign-cell.ts';
+import { type BucketRange, bucketCount, bucketOf, type Pane, type Stamp, type StoredCell } from './pane.ts';
+import { type ExtentScanner, writeDrop, writeGroupHead } from './state-codec.ts';
 import type { ValueSchema } from './state-schema.ts';
-import { TimeoutIndex } from './timeout-index.ts';
 
 /** One key and its value. Cells are handed out to be read; neither must be changed in place or passed on (P1). */
 export interface Cell {
@@ -15,21 +20,24 @@ export interface Cell {
   readonly timeMs: number;
 }
 
-interface StoredCell {
-  key: unknown;
-  value: unknown;
-  timeMs: number;
-  hash: number;
-  /** Version of the value's form, as it is stored. */
-  schema: number;
-  /** Batch that wrote it; decides what the next manifest must hold. */
-  batchId: number;
-  /** Where the timeout index holds the key. */
-  filedMs: number;
+/** What the partitions of a table have in common. */
+export interface TableShare {
+  readonly schema: ValueSchema;
+  /** A pane of more keys is kept as bytes. */
+  readonly cellsMax: number;
+  readonly sums: BucketSums;
+  /** Place of the next new key in the order of arrival. */
+  nextOrdinal: number;
 }
 
-type Pane = Map<KeyIdentity, StoredCell>;
-type Overlay = Map<KeyIdentity, StoredCell | undefined>;
+type Overlay = Map<KeyIdentity, Change | undefined>;
+
+interface Sealed {
+  readonly bytes: Uint8Array;
+  /** What the batch adds to the fingerprint and takes from it. */
+  readonly change: Fingerprint;
+  readonly removed: readonly { readonly pane: number; readonly id: KeyIdentity; readonly stamp: Stamp }[];
+}
 
 // Values of another schema version that a batch rewrites here beside those it has written anyway.
 const rewritesPerBatchMax = 1000;
@@ -38,13 +46,13 @@ const rewritesPerBatchMax = 1000;
  * The keyed state of one operator in one partition: committed panes, and the overlay of the batch that is running.
  *
  * A pane is a map of its own within the state: pane 0 holds values without time, panes from 1 hold slices of a window
- * and are dropped whole.
+ * and are dropped whole. Small panes are kept decoded, large ones as bytes; nobody outside can tell.
  *
  * Protocol of a batch: `begin` (again for every attempt of the task) -> reads and writes -> `seal` -> then either
  * `merge`, once the record is known to be ours, or `discard`.
  *
  * Invariants
- *   P1. A committed cell changes only in `merge`. `seal` stores private copies of keys and values, so neither the user's
+ *   P1. A committed cell changes only in `merge`. `seal` takes private copies of keys and values, so neither the user's
  *       functions nor rows that were passed on can reach into committed state.
  *   P2. The order of keys in a pane is the order of their first arrival, and survives a restore: replayed batches
  *       emit rows in the same order.
@@ -52,22 +60,18 @@ const rewritesPerBatchMax = 1000;
  *       program's version. So fingerprints are of what is stored, and a migration is nothing but later writes.
  */
 export class StatePartition {
+  readonly #share: TableShare;
   readonly #panes = new Map<number, Pane>();
   readonly #changed = new Map<number, Overlay>();
   readonly #dropped = new Set<number>();
-  readonly #timeouts: TimeoutIndex | undefined;
-  readonly #schema: ValueSchema;
   /** Keys of pane 0 that were restored in another schema version; those written since leave it when they are met. */
   readonly #foreign = new Set<KeyIdentity>();
-  readonly #removedSinceManifest = new Map<number, Map<KeyIdentity, unknown>>();
-  readonly #droppedSinceManifest = new Set<number>();
-  #fingerprint = new Fingerprint();
-  #sealed: { readonly bytes: Uint8Array; readonly fingerprint: Fingerprint } | undefined;
+  /** Gone since the last extent of their bucket, by pane and bucket. */
+  readonly #removed = new Map<number, Set<KeyIdentity>>();
+  #sealed: Sealed | undefined;
 
-  /** `keepsTimes`: index the cells of pane 0 by their time, for `expiring`. */
-  constructor(keepsTimes: boolean, schema: ValueSchema) {
-    this.#schema = schema;
-    this.#timeouts = keepsTimes ? new TimeoutIndex() : undefined;
+  constructor(share: TableShare) {
+    this.#share = share;
   }
 
   /** Starts an attempt: forgets what an earlier attempt of the same batch wrote. */
@@ -79,7 +83,7 @@ export class StatePartition {
     const overlay = this.#changed.get(pane);
     if (overlay !== undefined) {
       const changed = overlay.get(id);
-      if (changed !== undefined || overlay.has(id)) return changed;
+      if (changed !== undefined || overlay.has(id)) return changed?.current();
     }
     const cell = this.#dropped.has(pane) ? undefined : this.#panes.get(pane)?.get(id);
     return cell === undefined ? undefined : this.#current(cell);
@@ -91,8 +95,7 @@ export class StatePartition {
   }
 
   put(pane: number, id: KeyIdentity, key: unknown, value: unknown, timeMs = 0): void {
-    const schema = this.#schema.version;
-    this.#overlay(pane).set(id, { key, value, timeMs, hash: 0, schema, batchId: 0, filedMs: 0 });
+    this.#overlay(pane).set(id, new Change(key, value, timeMs, this.#share.schema.version));
   }
 
   remove(pane: number, id: KeyIdentity): void {
@@ -120,95 +123,121 @@ export class StatePartition {
   forEach(pane: number, visit: (id: KeyIdentity, cell: Cell) => void): void {
     const overlay = this.#changed.get(pane);
     const committed = this.#dropped.has(pane) ? undefined : this.#panes.get(pane);
-    if (committed !== undefined) {
-      for (const [id, cell] of committed) {
-        const current = overlay?.has(id) ? overlay.get(id) : cell;
-        if (current !== undefined) visit(id, this.#current(current));
+    committed?.forEach((id, cell) => {
+      if (overlay === undefined || !overlay.has(id)) {
+        visit(id, this.#current(cell));
+      } else {
+        const changed = overlay.get(id);
+        if (changed !== undefined) visit(id, changed.current());
       }
-    }
+    });
     if (overlay !== undefined) {
-      for (const [id, cell] of overlay) if (cell !== undefined && !committed?.has(id)) visit(id, cell);
+      for (const [id, cell] of overlay) if (cell !== undefined && !committed?.has(id)) visit(id, cell.current());
     }
   }
 
-  /**
-   * Committed cells of pane 0 last touched strictly before `thresholdMs` and untouched in the running batch, oldest first.
-   * In an order that a restart does not change, which the index has not: a batch that is run again gives the same rows.
-   */
+  /** Committed cells of pane 0 last touched strictly before `thresholdMs` and untouched in the running batch, oldest first. */
   expiring(thresholdMs: number): Cell[] {
-    const cells: StoredCell[] = [];
-    for (const id of new Set(this.#timeouts?.due(thresholdMs))) {
-      const cell = this.#panes.get(0)?.get(id);
-      if (cell === undefined || cell.timeMs >= thresholdMs || this.isChanged(0, id)) continue;
-      cells.push(cell);
-    }
-    cells.sort((a, b) => a.timeMs - b.timeMs || a.hash - b.hash);
-    return cells.map((cell) => this.#current(cell));
+    const due: { readonly cell: Cell; readonly timeMs: number; readonly ordinal: number }[] = [];
+    this.#panes.get(0)?.older(thresholdMs, (id, cell, ordinal) => {
+      if (!this.isChanged(0, id)) due.push({ cell: this.#current(cell), timeMs: cell.timeMs, ordinal });
+    });
+    due.sort((a, b) => a.timeMs - b.timeMs || a.ordinal - b.ordinal);
+    return due.map(({ cell }) => cell);
   }
 
   /** Encodes the overlay; after it the batch writes nothing more here. Called again, it gives the same bytes. */
-  seal(batchId: number): Uint8Array {
+  seal(): Uint8Array {
     if (this.#sealed !== undefined) return this.#sealed.bytes;
     this.#rewriteForeign();
     const writer = new ByteWriter();
-    const fingerprint = this.#fingerprint.clone();
+    const change = new Fingerprint();
+    const removed: { readonly pane: number; readonly id: KeyIdentity; readonly stamp: Stamp }[] = [];
+    const sealing: Change[] = [];
     for (const pane of this.#dropped) {
-      for (const cell of this.#panes.get(pane)?.values() ?? []) fingerprint.subtract(cell.hash, cell.schema);
-      writeGroupHead(writer, pane, true, 0);
+      this.#panes.get(pane)?.stamps(({ hash, schema }) => change.subtract(hash, schema));
+      writeDrop(writer, pane);
     }
     for (const [pane, overlay] of this.#changed) {
       const committed = this.#panes.get(pane);
-      const entryCount = countEntries(overlay, committed);
-      if (entryCount === 0) continue;
-      writeGroupHead(writer, pane, false, entryCount);
+      const gone: KeyIdentity[] = [];
+      const changed: Change[] = [];
+      const added: Change[] = [];
       for (const [id, cell] of overlay) {
-        if (cell === undefined && committed?.has(id)) writeRemoval(writer, committed.get(id)?.key);
+        if (cell !== undefined) {
+          const isThere = committed?.stampOf(id, cell.before) ?? false;
+          cell.find(id, isThere);
+          (isThere ? changed : added).push(cell);
+          if (isThere) change.subtract(cell.before.hash, cell.before.schema);
+        } else {
+          // Keys the batch made and removed again leave no trace.
+          const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
+          if (!committed?.stampOf(id, stamp)) continue;
+          gone.push(id);
+          removed.push({ pane, id, stamp });
+          change.subtract(stamp.hash, stamp.schema);
+        }
       }
-      for (const [id, cell] of overlay) {
-        const before = committed?.get(id);
-        if (before !== undefined) fingerprint.subtract(before.hash, before.schema);
-        if (cell === undefined) continue;
-        cell.hash = writeEntry(writer, pane, cell.key, cell.value, cell.timeMs, cell.schema);
-        cell.batchId = batchId;
-        // P1. The key of a cell that is committed already stays.
-        if (before === undefined) cell.key = copyPlain(cell.key);
-        cell.value = copyPlain(cell.value);
-        fingerprint.add(cell.hash, cell.schema);
+      if (gone.length + changed.length + added.length === 0) continue;
+      writeGroupHead(writer, pane, 'batch');
+      writer.varint(gone.length);
+      for (const id of gone) writeKey(writer, keyOfIdentity(id));
+      writer.varint(changed.length);
+      for (const cell of changed) cell.encode(writer, pane);
+      writer.varint(added.length);
+      if (added.length > 0) writer.varint(this.#share.nextOrdinal);
+      for (const cell of added) {
+        cell.ordinal = this.#share.nextOrdinal++;
+        cell.encode(writer, pane);
+      }
+      const isDecoded = !this.#isLarge(pane, overlay.size);
+      for (const cells of [changed, added]) {
+        for (const cell of cells) {
+          change.add(cell.hash, cell.schema);
+          if (isDecoded) cell.takeCopies();
+          sealing.push(cell);
+        }
       }
     }
-    this.#sealed = { bytes: writer.finish(), fingerprint };
-    return this.#sealed.bytes;
+    const bytes = writer.finish();
+    const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (const cell of sealing) cell.source = source;
+    this.#sealed = { bytes, change, removed };
+    return bytes;
   }
 
-  /** Of the state after the running batch. */
-  sealedFingerprint(): Fingerprint {
-    return this.#sealed?.fingerprint ?? this.#fingerprint;
+  /** What the running batch adds to the fingerprint of the table and takes from it. */
+  get sealedChange(): Fingerprint | undefined {
+    return this.#sealed?.change;
+  }
+
+  get droppedPanes(): ReadonlySet<number> {
+    return this.#dropped;
   }
 
   /** The batch is committed: its overlay becomes the base. */
-  merge(timeoutThresholdMs: number): void {
+  merge(): void {
     if (this.#sealed === undefined) {
       invariant(this.#changed.size === 0 && this.#dropped.size === 0, 'State was changed but not sealed.');
       return;
     }
-    for (const pane of this.#dropped) {
-      this.#panes.delete(pane);
-      this.#removedSinceManifest.delete(pane);
-      this.#droppedSinceManifest.add(pane);
+    const { sums } = this.#share;
+    for (const pane of this.#dropped) this.#drop(pane);
+    for (const { pane, id, stamp } of this.#sealed.removed) {
+      sums.subtract(stamp);
+      this.#panes.get(pane)?.remove(id);
+      this.#noteRemoved(pane, id, stamp.keyHash);
     }
     for (const [pane, overlay] of this.#changed) {
+      const committed = this.#paneFor(pane, overlay.size);
       for (const [id, cell] of overlay) {
-        if (cell === undefined) this.#removeCommitted(pane, id);
-        else this.#setCommitted(pane, id, cell);
+        if (cell === undefined) continue;
+        if (cell.isThere) sums.subtract(cell.before);
+        sums.add(cell);
+        committed.set(id, cell);
       }
     }
-    this.#timeouts?.refile(timeoutThresholdMs, (id, filedMs) => {
-      const cell = this.#panes.get(0)?.get(id);
-      if (cell === undefined || cell.filedMs !== filedMs) return undefined;
-      cell.filedMs = cell.timeMs;
-      return cell.timeMs;
-    });
-    this.#fingerprint = this.#sealed.fingerprint;
+    for (const pane of this.#panes.values()) pane.tidy();
     this.discard();
   }
 
@@ -218,52 +247,79 @@ export class StatePartition {
     this.#sealed = undefined;
   }
 
-  /** Restores one entry of a group. `batchId` 0: it stands in the newest manifest already. */
-  restore(group: Pick<StateGroup, 'pane'>, entry: StateEntry, batchId: number): void {
-    const id = keyIdentity(entry.key);
-    const before = this.#panes.get(group.pane)?.get(id);
-    if (before !== undefined) this.#fingerprint.subtract(before.hash, before.schema);
-    if (entry.removed) {
-      if (before !== undefined) this.#removeCommitted(group.pane, id);
+  /**
+   * Restores the entry the scanner stands at. `isDirty`: it is in no extent yet.
+   * @returns what it adds to the fingerprint is in the sums.
+   */
+  restore(scanner: ExtentScanner, keyHash: number, isDirty: boolean): void {
+    const { pane, kind, start, keyEnd, end, timeMs, schema, hash, ordinal, bytes: source } = scanner;
+    const id = identityAt(source, start, keyEnd);
+    const { sums } = this.#share;
+    const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash };
+    const target = this.#paneFor(pane, 1);
+    if (target.stampOf(id, stamp)) sums.subtract(stamp);
+    if (kind === 'removed') {
+      target.remove(id);
+      if (isDirty) this.#noteRemoved(pane, id, keyHash);
       return;
     }
-    const { key, value, timeMs, hash, schema } = entry;
-    this.#fingerprint.add(hash, schema);
-    this.#setCommitted(group.pane, id, { key, value, timeMs, hash, schema, batchId, filedMs: 0 });
-    if (group.pane === 0 && schema !== this.#schema.version) this.#foreign.add(id);
+    const isPlaced = kind === 'added';
+    sums.add({ keyHash, hash, schema, size: end - start });
+    target.set(id, {
+      source,
+      start,
+      end,
+      keyHash,
+      hash,
+      timeMs,
+      schema,
+      ordinal,
+      isPlaced,
+      isDirty,
+      cell: undefined,
+    });
+    if (pane === 0 && schema !== this.#share.schema.version) this.#foreign.add(id);
   }
 
   restoreDrop(pane: number): void {
-    for (const { hash, schema } of this.#panes.get(pane)?.values() ?? []) this.#fingerprint.subtract(hash, schema);
-    this.#panes.delete(pane);
-    this.#removedSinceManifest.delete(pane);
-    this.#droppedSinceManifest.add(pane);
+    this.#drop(pane);
   }
 
-  /** Encodes committed state: all of it, or what was written after `sinceBatchId`. */
-  encode(writer: ByteWriter, sinceBatchId: number | undefined): void {
-    if (sinceBatchId !== undefined) {
-      for (const pane of this.#droppedSinceManifest) writeGroupHead(writer, pane, true, 0);
-    }
-    const panes = new Set([...this.#panes.keys(), ...this.#removedSinceManifest.keys()]);
+  /** After entries were restored. */
+  restored(): void {
+    for (const pane of this.#panes.values()) pane.tidy();
+  }
+
+  /**
+   * Appends what the buckets hold: all of it, or what is in no extent yet. Then it counts as stored.
+   * @returns false: there was nothing.
+   */
+  encode(writer: ByteWriter, range: BucketRange, isDelta: boolean): boolean {
+    const before = writer.length;
+    const panes = new Set(this.#panes.keys());
+    for (const place of this.#removed.keys()) panes.add(Math.floor(place / bucketCount));
     for (const pane of panes) {
-      const removed = sinceBatchId === undefined ? undefined : this.#removedSinceManifest.get(pane);
-      const cells: StoredCell[] = [];
-      for (const cell of this.#panes.get(pane)?.values() ?? []) {
-        if (sinceBatchId === undefined || cell.batchId > sinceBatchId) cells.push(cell);
+      const gone: KeyIdentity[] = [];
+      for (let bucket = range.from; bucket < range.to && this.#removed.size > 0; bucket++) {
+        const place = pane * bucketCount + bucket;
+        if (isDelta) gone.push(...(this.#removed.get(place) ?? []));
+        this.#removed.delete(place);
       }
-      const entryCount = cells.length + (removed?.size ?? 0);
-      if (entryCount === 0) continue;
-      writeGroupHead(writer, pane, false, entryCount);
-      for (const key of removed?.values() ?? []) writeRemoval(writer, key);
-      for (const { key, value, timeMs, schema } of cells) writeEntry(writer, pane, key, value, timeMs, schema);
+      const entries = this.#panes.get(pane)?.encode({ range, isDelta });
+      if (gone.length + (entries?.count ?? 0) === 0) continue;
+      writeGroupHead(writer, pane, 'placed');
+      writer.varint(gone.length);
+      for (const id of gone) writeKey(writer, keyOfIdentity(id));
+      writer.varint(0);
+      writer.varint(entries?.count ?? 0);
+      if (entries !== undefined && entries.count > 0) entries.write(writer);
     }
+    return writer.length > before;
   }
 
-  /** A manifest now holds everything up to here. */
-  manifestWritten(): void {
-    this.#removedSinceManifest.clear();
-    this.#droppedSinceManifest.clear();
+  /** Nobody will ask what has gone. */
+  forgetRemoved(): void {
+    this.#removed.clear();
   }
 
   /** Keys in pane 0. */
@@ -271,9 +327,16 @@ export class StatePartition {
     return this.#panes.get(0)?.size ?? 0;
   }
 
+  /** Memory held by panes that are kept as bytes. */
+  get heldBytes(): number {
+    let sum = 0;
+    for (const pane of this.#panes.values()) sum += pane.heldBytes;
+    return sum;
+  }
+
   /** P3. */
   #current(cell: StoredCell): Cell {
-    return cell.schema === this.#schema.version ? cell : new ForeignCell(cell, this.#schema);
+    return cell.schema === this.#share.schema.version ? cell : new ForeignCell(cell, this.#share.schema);
   }
 
   /**
@@ -285,7 +348,7 @@ export class StatePartition {
     let left = rewritesPerBatchMax;
     for (const id of this.#foreign) {
       const cell = this.#panes.get(0)?.get(id);
-      if (cell === undefined || cell.schema === this.#schema.version) {
+      if (cell === undefined || cell.schema === this.#share.schema.version) {
         this.#foreign.delete(id);
       } else if (!this.isChanged(0, id)) {
         if (left-- === 0) return;
@@ -304,71 +367,35 @@ export class StatePartition {
     return overlay;
   }
 
-  #setCommitted(pane: number, id: KeyIdentity, cell: StoredCell): void {
-    let cells = this.#panes.get(pane);
-    if (cells === undefined) {
-      cells = new Map();
-      this.#panes.set(pane, cells);
-    }
-    const before = cells.get(id);
-    if (before === undefined) {
-      cells.set(id, cell);
-      if (pane === 0 && this.#timeouts !== undefined) {
-        cell.filedMs = cell.timeMs;
-        this.#timeouts.file(cell.timeMs, id);
-      }
-    } else {
-      // In place: a new object per update scatters the heap and costs long collections.
-      before.value = cell.value;
-      before.timeMs = cell.timeMs;
-      before.hash = cell.hash;
-      before.schema = cell.schema;
-      before.batchId = cell.batchId;
+  #drop(pane: number): void {
+    const { sums } = this.#share;
+    this.#panes.get(pane)?.stamps((stamp) => sums.subtract(stamp));
+    this.#panes.delete(pane);
+    for (const place of this.#removed.keys()) {
+      if (Math.floor(place / bucketCount) === pane) this.#removed.delete(place);
     }
   }
 
-  #removeCommitted(pane: number, id: KeyIdentity): void {
-    const cell = this.#panes.get(pane)?.get(id);
-    if (cell === undefined) return;
-    this.#panes.get(pane)?.delete(id);
-    let removed = this.#removedSinceManifest.get(pane);
-    if (removed === undefined) {
-      removed = new Map();
-      this.#removedSinceManifest.set(pane, removed);
-    }
-    removed.set(id, cell.key);
-  }
-}
-
-/** A cell of another schema version, as readers see it. Many are visited for their keys only. */
-class ForeignCell implements Cell {
-  readonly #stored: StoredCell;
-  readonly #schema: ValueSchema;
-  #upgraded: { readonly value: unknown } | undefined;
-
-  constructor(stored: StoredCell, schema: ValueSchema) {
-    this.#stored = stored;
-    this.#schema = schema;
+  #noteRemoved(pane: number, id: KeyIdentity, keyHash: number): void {
+    const place = pane * bucketCount + bucketOf(keyHash);
+    const removed = this.#removed.get(place);
+    if (removed === undefined) this.#removed.set(place, new Set([id]));
+    else removed.add(id);
   }
 
-  get key(): unknown {
-    return this.#stored.key;
+  #isLarge(pane: number, more: number): boolean {
+    const committed = this.#panes.get(pane);
+    return committed instanceof ArenaPane || (committed?.size ?? 0) + more > this.#share.cellsMax;
   }
 
-  get timeMs(): number {
-    return this.#stored.timeMs;
+  /** The pane, in the form that fits it with `more` keys. */
+  #paneFor(pane: number, more: number): Pane {
+    const committed = this.#panes.get(pane);
+    const isLarge = this.#isLarge(pane, more);
+    if (committed !== undefined && (!isLarge || committed instanceof ArenaPane)) return committed;
+    const next = isLarge ? new ArenaPane() : new CellPane(pane);
+    if (committed instanceof CellPane) for (const [id, entry] of committed.entries()) next.set(id, entry);
+    this.#panes.set(pane, next);
+    return next;
   }
-
-  get value(): unknown {
-    const { key, value, schema } = this.#stored;
-    this.#upgraded ??= { value: this.#schema.upgrade(key, value, schema) };
-    return this.#upgraded.value;
-  }
-}
-
-/** Keys the batch made and removed again leave no trace. */
-function countEntries(overlay: Overlay, committed: Pane | undefined): number {
-  let count = 0;
-  for (const [id, cell] of overlay) if (cell !== undefined || committed?.has(id)) count += 1;
-  return count;
 }

@@ -1,22 +1,23 @@
 import { ByteWriter } from '../base/byte-writer.ts';
-import { hashKey } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
+import { hashKeyAt, readKeyAt } from '../base/key-bytes.ts';
 import { copyPlain } from '../base/plain-data.ts';
-import { writeValue } from '../base/value-codec.ts';
+import { BucketSums } from './bucket-sums.ts';
 import { Fingerprint } from './fingerprint.ts';
-import { flagAnew, flagMeta, readExtent } from './state-codec.ts';
-import { StatePartition } from './state-partition.ts';
+import { bucketCount } from './pane.ts';
+import { ExtentScanner, writeDrop, writeExtentHead } from './state-codec.ts';
+import { StatePartition, type TableShare } from './state-partition.ts';
 import { ValueSchema } from './state-schema.ts';
 
 interface StateTableOptions {
   readonly uid: string;
   readonly numPartitions: number;
-  /** Index keys by their last touch, for timeouts. */
-  readonly keepsTimes?: boolean;
   /** Where a restored key belongs; must agree with the partitioner of the operator. Default: hash of the key. */
   readonly partitionOf?: ((key: unknown) => number) | undefined;
   /** Default: version 1, and no other can be read. */
   readonly schema?: ValueSchema | undefined;
+  /** A pane with more keys in a partition is kept as bytes, not as objects. Default 8,192. */
+  readonly cellsMax?: number | undefined;
 }
 
 /** What a batch did to a table, encoded. */
@@ -26,6 +27,8 @@ export interface SealedChange {
 }
 
 const noBytes = new Uint8Array(0);
+const allBuckets = { from: 0, to: bucketCount };
+const cellsMaxDefault = 8192;
 
 /**
  * The state of one stateful operator: its partitions, and a small `meta` value for the operator's own bookkeeping.
@@ -38,6 +41,9 @@ export class StateTable {
   readonly schema: ValueSchema;
   readonly #options: StateTableOptions;
   readonly #partitions: StatePartition[] = [];
+  #share: TableShare;
+  /** Of the committed state. */
+  #fingerprint = new Fingerprint();
   /** What the log holds under this uid from before, of an operator that was dropped or removed, is not ours. */
   #startsAnew = true;
   #startedSinceManifest = false;
@@ -45,13 +51,13 @@ export class StateTable {
   #nextMeta: unknown;
   #metaChanged = false;
   #metaSinceManifest = false;
-  /** Cells written by later batches are not in the newest manifest. */
-  #manifestBatchId = 0;
+  readonly #droppedSinceManifest = new Set<number>();
 
   constructor(options: StateTableOptions) {
     this.uid = options.uid;
     this.#options = options;
     this.schema = options.schema ?? new ValueSchema(options.uid, undefined);
+    this.#share = this.#newShare();
     for (let p = 0; p < options.numPartitions; p++) this.partition(p);
   }
 
@@ -61,9 +67,7 @@ export class StateTable {
 
   /** Partition `index`; partitions come into being when they are first asked for. */
   partition(index: number): StatePartition {
-    while (this.#partitions.length <= index) {
-      this.#partitions.push(new StatePartition(this.#options.keepsTimes ?? false, this.schema));
-    }
+    while (this.#partitions.length <= index) this.#partitions.push(new StatePartition(this.#share));
     return this.#partitions[index]!;
   }
 
@@ -78,23 +82,26 @@ export class StateTable {
   }
 
   /** Encodes what the running batch changed; empty bytes when nothing did. @throws VALUE_UNSUPPORTED, KEY_UNSUPPORTED */
-  seal(batchId: number): SealedChange {
+  seal(_batchId: number): SealedChange {
     const writer = new ByteWriter();
-    writeHead(writer, this.#startsAnew, this.#metaChanged, this.#nextMeta);
-    const fingerprint = new Fingerprint();
+    writeExtentHead(writer, this.#startsAnew, this.#metaChanged, this.#nextMeta);
     let unchanged = !this.#metaChanged && !this.#startsAnew;
     for (const partition of this.#partitions) {
-      const bytes = partition.seal(batchId);
+      const bytes = partition.seal();
       writer.raw(bytes);
       if (bytes.length > 0) unchanged = false;
-      fingerprint.addAll(partition.sealedFingerprint());
     }
-    return { bytes: unchanged ? noBytes : writer.finish(), fingerprint: fingerprint.toString() };
+    return { bytes: unchanged ? noBytes : writer.finish(), fingerprint: this.fingerprint };
   }
 
-  /** The sealed batch is committed. `timeoutThresholdMs`: keys last touched before it have been dealt with. */
-  merge(timeoutThresholdMs = Number.NEGATIVE_INFINITY): void {
-    for (const partition of this.#partitions) partition.merge(timeoutThresholdMs);
+  /** The sealed batch is committed. */
+  merge(): void {
+    for (const partition of this.#partitions) {
+      const change = partition.sealedChange;
+      if (change !== undefined) this.#fingerprint.addAll(change);
+      for (const pane of partition.droppedPanes) this.#droppedSinceManifest.add(pane);
+      partition.merge();
+    }
     if (this.#startsAnew) this.#startedSinceManifest = true;
     this.#startsAnew = false;
     if (!this.#metaChanged) return;
@@ -113,20 +120,29 @@ export class StateTable {
   /** Applies one extent. `sinceManifest`: it is newer than the newest manifest, so the next one must hold it. */
   restore(bytes: Uint8Array, sinceManifest: boolean): void {
     if (bytes.length === 0) return;
-    const { startsAnew, hasMeta, meta, groups } = readExtent(bytes);
-    if (startsAnew) this.#forgetAll(sinceManifest);
+    const scanner = new ExtentScanner(bytes);
+    if (scanner.startsAnew) this.#forgetAll(sinceManifest);
     this.#startsAnew = false;
-    if (hasMeta) {
-      this.#meta = meta;
+    if (scanner.hasMeta) {
+      this.#meta = scanner.meta;
       if (sinceManifest) this.#metaSinceManifest = true;
     }
-    for (const group of groups) {
-      if (group.dropped) for (const partition of this.#partitions) partition.restoreDrop(group.pane);
-      for (const entry of group.entries) {
-        this.partition(this.#partitionOf(entry.key)).restore(group, entry, sinceManifest ? 1 : 0);
+    while (scanner.nextGroup()) {
+      if (scanner.dropped) {
+        for (const partition of this.#partitions) partition.restoreDrop(scanner.pane);
+        if (sinceManifest) this.#droppedSinceManifest.add(scanner.pane);
+      }
+      while (scanner.nextEntry()) {
+        const { bytes: source, start, keyEnd } = scanner;
+        const keyHash = hashKeyAt(source, start, keyEnd);
+        if (scanner.kind === 'added') this.#share.nextOrdinal = Math.max(this.#share.nextOrdinal, scanner.ordinal + 1);
+        const { partitionOf, numPartitions } = this.#options;
+        const index = partitionOf?.(readKeyAt(source, start, keyEnd)) ?? (keyHash >>> 0) % numPartitions;
+        this.partition(index).restore(scanner, keyHash, sinceManifest);
       }
     }
-    if (!sinceManifest) for (const partition of this.#partitions) partition.manifestWritten();
+    for (const partition of this.#partitions) partition.restored();
+    this.#fingerprint = this.#share.sums.fingerprintOf(allBuckets);
   }
 
   /** @throws STATE_MISMATCH when the restored state is not what was committed. */
@@ -141,10 +157,10 @@ export class StateTable {
     );
   }
 
-  /** Of the committed state: entries and digest. */
+  /** Of the state after the running batch, as far as it is sealed: entries and digest. */
   get fingerprint(): string {
-    const fingerprint = new Fingerprint();
-    for (const partition of this.#partitions) fingerprint.addAll(partition.sealedFingerprint());
+    const fingerprint = this.#fingerprint.clone();
+    for (const { sealedChange } of this.#partitions) if (sealedChange !== undefined) fingerprint.addAll(sealedChange);
     return fingerprint.toString();
   }
 
@@ -153,19 +169,19 @@ export class StateTable {
     const writer = new ByteWriter();
     const isBase = kind === 'base';
     const hasMeta = isBase ? this.#meta !== undefined : this.#metaSinceManifest;
-    writeHead(writer, !isBase && this.#startedSinceManifest, hasMeta, this.#meta);
-    for (const partition of this.#partitions) {
-      partition.encode(writer, isBase ? undefined : this.#manifestBatchId);
-    }
+    writeExtentHead(writer, !isBase && this.#startedSinceManifest, hasMeta, this.#meta);
+    if (!isBase) for (const pane of this.#droppedSinceManifest) writeDrop(writer, pane);
+    for (const partition of this.#partitions) partition.encode(writer, allBuckets, !isBase);
+    this.#metaSinceManifest = false;
+    this.#startedSinceManifest = false;
+    this.#droppedSinceManifest.clear();
     return writer.finish();
   }
 
-  /** The manifest that holds the state as of `batchId` is written. */
-  manifestWritten(batchId: number): void {
-    this.#manifestBatchId = batchId;
-    this.#metaSinceManifest = false;
-    this.#startedSinceManifest = false;
-    for (const partition of this.#partitions) partition.manifestWritten();
+  /** Without a checkpoint nobody asks for what has gone: nothing must be kept of it. */
+  manifestWritten(): void {
+    this.#droppedSinceManifest.clear();
+    for (const partition of this.#partitions) partition.forgetRemoved();
   }
 
   /** Keys of pane 0 over all partitions. */
@@ -175,21 +191,19 @@ export class StateTable {
     return count;
   }
 
-  #partitionOf(key: unknown): number {
-    return this.#options.partitionOf?.(key) ?? hashKey(key) % this.#options.numPartitions;
+  #newShare(): TableShare {
+    const { cellsMax = cellsMaxDefault } = this.#options;
+    return { schema: this.schema, cellsMax, sums: new BucketSums(), nextOrdinal: 0 };
   }
 
   #forgetAll(sinceManifest: boolean): void {
     const count = this.#partitions.length;
     this.#partitions.length = 0;
+    this.#share = this.#newShare();
     if (count > 0) this.partition(count - 1);
     this.#meta = undefined;
     this.#metaSinceManifest = false;
+    this.#droppedSinceManifest.clear();
     this.#startedSinceManifest = sinceManifest;
   }
-}
-
-function writeHead(writer: ByteWriter, startsAnew: boolean, hasMeta: boolean, meta: unknown): void {
-  writer.u8((startsAnew ? flagAnew : 0) | (hasMeta ? flagMeta : 0));
-  if (hasMeta) writeValue(writer, meta);
 }

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { keyIdentity } from '../../../src/base/canonical-key.ts';
 import { SlidingFold } from '../../../src/dstream/sliding-fold.ts';
-import { StatePartition } from '../../../src/state/state-partition.ts';
-import { ValueSchema } from '../../../src/state/state-schema.ts';
+import type { StatePartition } from '../../../src/state/state-partition.ts';
+import { StateTable } from '../../../src/state/state-table.ts';
 
 type Panes = readonly (readonly (readonly [string, number])[])[];
 
@@ -17,21 +17,21 @@ const somePanes: fc.Arbitrary<Panes> = fc.array(
 
 /** Pane i + 1 holds `panes[i]`, committed. */
 function stateOf<V>(panes: readonly (readonly (readonly [string, V])[])[], upTo: number): StatePartition {
-  const state = new StatePartition(false, new ValueSchema('test', undefined));
+  const state = new StateTable({ uid: 'op', numPartitions: 1 }).partition(0);
   panes.slice(0, upTo).forEach((rows, i) => {
     state.begin();
     for (const [key, value] of rows) state.put(i + 1, keyIdentity(key), key, value);
-    state.seal(i + 1);
-    state.merge(0);
+    state.seal();
+    state.merge();
   });
   return state;
 }
 
-function dropBefore(state: StatePartition, first: number, batchId: number): void {
+function dropBefore(state: StatePartition, first: number, _batchId: number): void {
   state.begin();
   for (const pane of state.panes()) if (pane < first) state.dropPane(pane);
-  state.seal(batchId);
-  state.merge(0);
+  state.seal();
+  state.merge();
 }
 
 describe('SlidingFold', () => {
@@ -113,13 +113,13 @@ describe('SlidingFold', () => {
       calls += 1;
       return a + b;
     }, length);
-    const state = new StatePartition(false, new ValueSchema('test', undefined));
+    const state = new StateTable({ uid: 'op', numPartitions: 1 }).partition(0);
     const slides = 3 * length;
     for (let last = 1; last <= slides; last++) {
       state.begin();
       state.put(last, 'k', 'k', 1);
-      state.seal(last);
-      state.merge(0);
+      state.seal();
+      state.merge();
       fold.slideTo(last, state);
       dropBefore(state, last - length + 1, last);
       expect(fold.rows()).toEqual([['k', Math.min(last, length)]]);

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { StateTable } from '../../../src/state/state-table.ts';
-import { TimeoutIndex } from '../../../src/state/timeout-index.ts';
 
 const idleMs = 3000;
 
@@ -26,15 +25,16 @@ const someStep: fc.Arbitrary<Step> = fc.record({
   restart: fc.constantFrom(false, false, true),
 });
 
-function newTable(): StateTable {
-  return new StateTable({ uid: 'op', numPartitions: 1, keepsTimes: true });
+function newTable(cellsMax?: number): StateTable {
+  return new StateTable({ uid: 'op', numPartitions: 1, cellsMax });
 }
 
 describe('expiring', () => {
   test('every key expires once, when it was idle for too long, also after removals, returns, retries and restarts', () => {
     fc.assert(
-      fc.property(fc.array(someStep, { minLength: 1, maxLength: 25 }), (steps) => {
-        let table = newTable();
+      fc.property(fc.array(someStep, { minLength: 1, maxLength: 25 }), fc.boolean(), (steps, isAsBytes) => {
+        const cellsMax = isAsBytes ? 0 : undefined;
+        let table = newTable(cellsMax);
         let manifest: Uint8Array[] = [];
         let records: Uint8Array[] = [];
         const lastTouch = new Map<string, number>();
@@ -58,15 +58,15 @@ describe('expiring', () => {
           for (const key of step.touched) lastTouch.set(key, timeMs);
           for (const [key, at] of lastTouch) if (at < thresholdMs) lastTouch.delete(key);
           records.push(table.seal(i + 1).bytes);
-          table.merge(thresholdMs);
+          table.merge();
           if (step.manifest) {
             manifest = [...manifest, table.encodeForManifest(manifest.length === 0 ? 'base' : 'delta')];
             records = [];
-            table.manifestWritten(i + 1);
+            table.manifestWritten();
           }
           if (!step.restart) return;
           const { fingerprint } = table;
-          table = newTable();
+          table = newTable(cellsMax);
           for (const bytes of manifest) table.restore(bytes, false);
           for (const bytes of records) table.restore(bytes, true);
           table.verify(fingerprint);
@@ -87,19 +87,5 @@ describe('expiring', () => {
     expect(partition.expiring(1000)).toEqual([]);
     expect(partition.expiring(1001).map(({ key }) => key)).toEqual(['z']);
     expect(partition.expiring(3001).map(({ key }) => key)).toEqual(['z', 'y', 'x']);
-  });
-});
-
-describe('the index', () => {
-  test('keeps one entry per key however often it is touched', () => {
-    const index = new TimeoutIndex();
-    index.file(1000, 'a');
-    index.file(1000, 'b');
-    index.file(2000, 'c');
-    index.refile(1500, (id) => (id === 'a' ? 5000 : undefined));
-    expect(index.due(10_000)).toEqual(['c', 'a']);
-    index.refile(10_000, (_id, filedMs) => filedMs);
-    expect(index.due(10_000)).toEqual(['c', 'a']);
-    expect(index.due(2000)).toEqual([]);
   });
 });

@@ -1,0 +1,235 @@
+import type { ByteWriter } from '../base/byte-writer.ts';
+import { type KeyIdentity, keyIdentity, keyOfIdentity } from '../base/canonical-key.ts';
+import { hashIdentity, readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
+import { EntryArena } from './entry-arena.ts';
+import {
+  bucketCount,
+  bucketOf,
+  type EncodedEntries,
+  type EncodePass,
+  type NewEntry,
+  type Pane,
+  type Stamp,
+  type StoredCell,
+} from './pane.ts';
+import { readBody, schemaAt, writeGap } from './state-codec.ts';
+
+/** A pane as encoded bytes, an arena per bucket: for many keys. Values are decoded when they are read. */
+export class ArenaPane implements Pane {
+  readonly #arenas: (EntryArena | undefined)[] = new Array(bucketCount).fill(undefined);
+  readonly #touched = new Set<EntryArena>();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get heldBytes(): number {
+    return this.#arenas.reduce((sum, arena) => sum + (arena?.heldBytes ?? 0), 0);
+  }
+
+  has(id: KeyIdentity): boolean {
+    const keyHash = hashIdentity(id);
+    return (this.#arenas[bucketOf(keyHash)]?.find(keyHash, id) ?? -1) >= 0;
+  }
+
+  get(id: KeyIdentity): StoredCell | undefined {
+    const keyHash = hashIdentity(id);
+    const arena = this.#arenas[bucketOf(keyHash)];
+    const slot = arena?.find(keyHash, id) ?? -1;
+    return slot < 0 ? undefined : new ArenaCell(arena!, slot, id);
+  }
+
+  stampOf(id: KeyIdentity, stamp: Stamp): boolean {
+    const keyHash = hashIdentity(id);
+    const arena = this.#arenas[bucketOf(keyHash)];
+    const slot = arena?.find(keyHash, id) ?? -1;
+    if (slot < 0) return false;
+    stampAt(arena!, slot, stamp);
+    stamp.keyHash = keyHash;
+    return true;
+  }
+
+  set(id: KeyIdentity, entry: NewEntry): void {
+    const { keyHash } = entry;
+    const bucket = bucketOf(keyHash);
+    let arena = this.#arenas[bucket];
+    if (arena === undefined) {
+      arena = new EntryArena();
+      this.#arenas[bucket] = arena;
+    }
+    const slot = arena.find(keyHash, id);
+    this.#touched.add(arena);
+    if (slot >= 0 && (!entry.isPlaced || arena.ordinalOf(slot) === entry.ordinal)) {
+      arena.replace(slot, entry.source, entry.start, entry.end, entry);
+      return;
+    }
+    if (slot >= 0) arena.remove(slot);
+    else this.#size += 1;
+    arena.add(entry.source, entry.start, entry.end, entry);
+  }
+
+  remove(id: KeyIdentity): void {
+    const keyHash = hashIdentity(id);
+    const arena = this.#arenas[bucketOf(keyHash)];
+    const slot = arena?.find(keyHash, id) ?? -1;
+    if (slot < 0) return;
+    arena!.remove(slot);
+    this.#touched.add(arena!);
+    this.#size -= 1;
+  }
+
+  tidy(): void {
+    for (const arena of this.#touched) arena.tidy();
+    this.#touched.clear();
+  }
+
+  forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): void {
+    for (const [arena, slot] of inOrder(this.#arenas)) {
+      const start = arena.startOf(slot);
+      const id = keyIdentity(readKeyAt(arena.bytes, start, skipKeyAt(arena.bytes, start)));
+      visit(id, new ArenaCell(arena, slot, id));
+    }
+  }
+
+  older(thresholdMs: number, visit: (id: KeyIdentity, cell: StoredCell, ordinal: number) => void): void {
+    for (const arena of this.#arenas) {
+      arena?.older(thresholdMs, (slot) => {
+        const start = arena.startOf(slot);
+        const id = keyIdentity(readKeyAt(arena.bytes, start, skipKeyAt(arena.bytes, start)));
+        visit(id, new ArenaCell(arena, slot, id), arena.ordinalOf(slot));
+      });
+    }
+  }
+
+  stamps(visit: (stamp: Stamp) => void): void {
+    const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
+    for (const [bucket, arena] of this.#arenas.entries()) {
+      for (const slot of arena?.slots() ?? []) {
+        stampAt(arena!, slot, stamp);
+        stamp.keyHash = bucket;
+        visit(stamp);
+      }
+    }
+  }
+
+  encode({ range, isDelta }: EncodePass): EncodedEntries {
+    const runs: { readonly arena: EntryArena; readonly slots: Uint32Array }[] = [];
+    let count = 0;
+    for (let bucket = range.from; bucket < range.to; bucket++) {
+      const arena = this.#arenas[bucket];
+      if (arena === undefined || (isDelta && arena.dirtyCount === 0)) continue;
+      const slots = arena.slots(isDelta);
+      arena.clearDirty();
+      if (slots.length === 0) continue;
+      runs.push({ arena, slots });
+      count += slots.length;
+    }
+    return { count, write: (writer) => writeRuns(writer, runs) };
+  }
+}
+
+/** An entry where it lies; decoded when it is looked at. */
+class ArenaCell implements StoredCell {
+  readonly #arena: EntryArena;
+  readonly #start: number;
+  readonly #id: KeyIdentity;
+  #body: { readonly value: unknown; readonly timeMs: number; readonly schema: number } | undefined;
+
+  constructor(arena: EntryArena, slot: number, id: KeyIdentity) {
+    this.#arena = arena;
+    this.#start = arena.startOf(slot);
+    this.#id = id;
+  }
+
+  get key(): unknown {
+    return keyOfIdentity(this.#id);
+  }
+
+  get value(): unknown {
+    return this.#read().value;
+  }
+
+  get timeMs(): number {
+    return this.#read().timeMs;
+  }
+
+  get schema(): number {
+    return this.#read().schema;
+  }
+
+  #read(): { readonly value: unknown; readonly timeMs: number; readonly schema: number } {
+    const { bytes } = this.#arena;
+    this.#body ??= readBody(bytes, skipKeyAt(bytes, this.#start));
+    return this.#body;
+  }
+}
+
+function stampAt(arena: EntryArena, slot: number, stamp: Stamp): void {
+  stamp.hash = arena.hashOf(slot);
+  stamp.size = arena.endOf(slot) - arena.startOf(slot);
+  stamp.schema = schemaAt(arena.bytes, skipKeyAt(arena.bytes, arena.startOf(slot)));
+}
+
+interface Run {
+  readonly arena: EntryArena;
+  readonly slots: Uint32Array;
+  at: number;
+}
+
+/** Merges the arenas, each of which is in order. */
+function* inOrder(arenas: readonly (EntryArena | undefined)[]): Generator<[EntryArena, number]> {
+  const heap: Run[] = [];
+  for (const arena of arenas) {
+    if (arena === undefined || arena.size === 0) continue;
+    heap.push({ arena, slots: arena.slots(), at: 0 });
+  }
+  for (let i = (heap.length >>> 1) - 1; i >= 0; i--) sink(heap, i);
+  while (heap.length > 0) {
+    const run = heap[0]!;
+    yield [run.arena, run.slots[run.at]!];
+    run.at += 1;
+    if (run.at === run.slots.length) {
+      const last = heap.pop()!;
+      if (heap.length > 0) heap[0] = last;
+    }
+    sink(heap, 0);
+  }
+}
+
+function sink(heap: Run[], from: number): void {
+  const run = heap[from];
+  if (run === undefined) return;
+  const ordinal = ordinalOf(run);
+  let i = from;
+  for (;;) {
+    let child = 2 * i + 1;
+    if (child >= heap.length) break;
+    if (child + 1 < heap.length && ordinalOf(heap[child + 1]!) < ordinalOf(heap[child]!)) child += 1;
+    if (ordinalOf(heap[child]!) >= ordinal) break;
+    heap[i] = heap[child]!;
+    i = child;
+  }
+  heap[i] = run;
+}
+
+function ordinalOf({ arena, slots, at }: Run): number {
+  return arena.ordinalOf(slots[at]!);
+}
+
+function writeRuns(
+  writer: ByteWriter,
+  runs: readonly { readonly arena: EntryArena; readonly slots: Uint32Array }[],
+): void {
+  let last = runs[0] === undefined ? 0 : runs[0].arena.ordinalOf(runs[0].slots[0]!);
+  writer.varint(last);
+  for (const { arena, slots } of runs) {
+    for (const slot of slots) {
+      const ordinal = arena.ordinalOf(slot);
+      // May be negative: the next bucket begins with an older key.
+      writeGap(writer, ordinal - last);
+      last = ordinal;
+      arena.write(writer, slot);
+    }
+  }
+}

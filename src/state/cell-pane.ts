@@ -1,0 +1,157 @@
+import { ByteWriter } from '../base/byte-writer.ts';
+import type { KeyIdentity } from '../base/canonical-key.ts';
+import { readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
+import {
+  bucketOf,
+  type EncodedEntries,
+  type EncodePass,
+  type NewEntry,
+  type Pane,
+  type Stamp,
+  type StoredCell,
+} from './pane.ts';
+import { readBody, writeEntry, writeGap } from './state-codec.ts';
+
+interface Cell extends StoredCell {
+  value: unknown;
+  timeMs: number;
+  schema: number;
+  hash: number;
+  size: number;
+  ordinal: number;
+  readonly keyHash: number;
+  isDirty: boolean;
+}
+
+/**
+ * A pane as a Map of decoded values: the fastest to read, and the dearest to keep. For panes of up to some thousand keys.
+ */
+export class CellPane implements Pane {
+  readonly #pane: number;
+  #cells = new Map<KeyIdentity, Cell>();
+  #isSorted = true;
+  #lastOrdinal = -1;
+
+  constructor(pane: number) {
+    this.#pane = pane;
+  }
+
+  get size(): number {
+    return this.#cells.size;
+  }
+
+  get heldBytes(): number {
+    return 0;
+  }
+
+  has(id: KeyIdentity): boolean {
+    return this.#cells.has(id);
+  }
+
+  get(id: KeyIdentity): StoredCell | undefined {
+    return this.#cells.get(id);
+  }
+
+  stampOf(id: KeyIdentity, stamp: Stamp): boolean {
+    const cell = this.#cells.get(id);
+    if (cell === undefined) return false;
+    copyStamp(cell, stamp);
+    return true;
+  }
+
+  set(id: KeyIdentity, entry: NewEntry): void {
+    const { hash, timeMs, schema, ordinal, keyHash, isDirty } = entry;
+    const size = entry.end - entry.start;
+    const before = this.#cells.get(id);
+    if (before !== undefined && (!entry.isPlaced || before.ordinal === ordinal)) {
+      // In place: a new object per update scatters the heap and costs long collections.
+      before.value = decodedOf(entry);
+      before.timeMs = timeMs;
+      before.schema = schema;
+      before.hash = hash;
+      before.size = size;
+      before.isDirty ||= isDirty;
+      return;
+    }
+    if (before !== undefined) this.#cells.delete(id);
+    const key = entry.cell?.key ?? readKeyAt(entry.source, entry.start, skipKeyAt(entry.source, entry.start));
+    if (ordinal < this.#lastOrdinal) this.#isSorted = false;
+    else this.#lastOrdinal = ordinal;
+    this.#cells.set(id, { key, value: decodedOf(entry), timeMs, schema, hash, size, ordinal, keyHash, isDirty });
+  }
+
+  remove(id: KeyIdentity): void {
+    this.#cells.delete(id);
+  }
+
+  tidy(): void {}
+
+  forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): void {
+    for (const [id, cell] of this.#sorted()) visit(id, cell);
+  }
+
+  older(thresholdMs: number, visit: (id: KeyIdentity, cell: StoredCell, ordinal: number) => void): void {
+    for (const [id, cell] of this.#cells) if (cell.timeMs < thresholdMs) visit(id, cell, cell.ordinal);
+  }
+
+  stamps(visit: (stamp: Stamp) => void): void {
+    for (const cell of this.#cells.values()) visit(cell);
+  }
+
+  /** Every entry, encoded: to go on in another form. */
+  *entries(): Generator<[KeyIdentity, NewEntry]> {
+    const writer = new ByteWriter();
+    for (const [id, cell] of this.#sorted()) {
+      const { hash, timeMs, schema, ordinal, keyHash, isDirty } = cell;
+      writer.reset();
+      writeEntry(writer, this.#pane, cell.key, cell.value, timeMs, schema);
+      const bytes = writer.view();
+      const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      yield [
+        id,
+        { source, start: 0, end: source.length, keyHash, hash, timeMs, schema, ordinal, isPlaced: true, isDirty, cell },
+      ];
+    }
+  }
+
+  encode({ range, isDelta }: EncodePass): EncodedEntries {
+    const cells: Cell[] = [];
+    for (const cell of this.#sorted().values()) {
+      const bucket = bucketOf(cell.keyHash);
+      if (bucket < range.from || bucket >= range.to || (isDelta && !cell.isDirty)) continue;
+      cells.push(cell);
+      cell.isDirty = false;
+    }
+    return {
+      count: cells.length,
+      write: (writer) => {
+        let last = cells[0]?.ordinal ?? 0;
+        writer.varint(last);
+        for (const { key, value, timeMs, schema, ordinal } of cells) {
+          writeGap(writer, ordinal - last);
+          last = ordinal;
+          writeEntry(writer, this.#pane, key, value, timeMs, schema);
+        }
+      },
+    };
+  }
+
+  #sorted(): Map<KeyIdentity, Cell> {
+    if (!this.#isSorted) {
+      this.#cells = new Map([...this.#cells].sort((a, b) => a[1].ordinal - b[1].ordinal));
+      this.#isSorted = true;
+    }
+    return this.#cells;
+  }
+}
+
+function decodedOf({ cell, source, start }: NewEntry): unknown {
+  return cell === undefined ? readBody(source, skipKeyAt(source, start)).value : cell.value;
+}
+
+function copyStamp(from: Stamp, to: Stamp): void {
+  to.hash = from.hash;
+  to.schema = from.schema;
+  to.size = from.size;
+  to.keyHash = from.keyHash;
+}

@@ -1,0 +1,87 @@
+import type { ByteWriter } from '../base/byte-writer.ts';
+import type { KeyIdentity } from '../base/canonical-key.ts';
+
+/** Buckets a state is cut into for storage, by the fixed hash of the key. Part of the stored format. */
+export const bucketCount = 256;
+
+export function bucketOf(keyHash: number): number {
+  return keyHash & (bucketCount - 1);
+}
+
+/** Buckets `[from, to)`. */
+export interface BucketRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** An entry as it is committed. */
+export interface StoredCell {
+  readonly key: unknown;
+  readonly value: unknown;
+  readonly timeMs: number;
+  /** Version of the value's form, as it is stored. */
+  readonly schema: number;
+}
+
+/** What must be known of a committed entry to take it out of the sums. */
+export interface Stamp {
+  hash: number;
+  schema: number;
+  /** Of the encoded entry, in bytes. */
+  size: number;
+  /** Of the key. */
+  keyHash: number;
+}
+
+/** An entry on its way into a pane, and where its bytes lie. */
+export interface NewEntry {
+  readonly source: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly keyHash: number;
+  readonly hash: number;
+  readonly timeMs: number;
+  readonly schema: number;
+  /** Place in the order of arrival; a key that is there already keeps its own unless `isPlaced`. */
+  readonly ordinal: number;
+  readonly isPlaced: boolean;
+  /** In no extent yet. */
+  readonly isDirty: boolean;
+  /** Key and value where they are at hand decoded, and private; else they are read from the bytes. */
+  readonly cell: { readonly key: unknown; readonly value: unknown } | undefined;
+}
+
+/** Which entries an extent takes, and whether they count as stored from then on. */
+export interface EncodePass {
+  readonly range: BucketRange;
+  /** Only entries that are in no extent yet. */
+  readonly isDelta: boolean;
+}
+
+/** The committed entries of one pane in one partition, in the order of their arrival. */
+export interface Pane {
+  readonly size: number;
+  /** Bytes of memory, roughly: for benchmarks. */
+  readonly heldBytes: number;
+  has(id: KeyIdentity): boolean;
+  /** Valid until the pane changes. */
+  get(id: KeyIdentity): StoredCell | undefined;
+  /** False: the key is not there, and `stamp` is as it was. */
+  stampOf(id: KeyIdentity, stamp: Stamp): boolean;
+  set(id: KeyIdentity, entry: NewEntry): void;
+  remove(id: KeyIdentity): void;
+  /** After many changes: gives back memory. */
+  tidy(): void;
+  forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): void;
+  /** Entries whose time is before the threshold, in any order. */
+  older(thresholdMs: number, visit: (id: KeyIdentity, cell: StoredCell, ordinal: number) => void): void;
+  /** Stamps of all entries, in any order. */
+  stamps(visit: (stamp: Stamp) => void): void;
+  /** Appends entries as the placed part of a group (count, first ordinal, then gap and entry), and marks them stored. */
+  encode(pass: EncodePass): EncodedEntries;
+}
+
+export interface EncodedEntries {
+  readonly count: number;
+  write(writer: ByteWriter): void;
+}
