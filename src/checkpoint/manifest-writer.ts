@@ -73,7 +73,7 @@ export async function writeManifestObjects(
   assertWhole(live);
 
   const older = historyWith(inForce);
-  const nextFloor = floorAfter(older, floor, tail.serverTimeMs, settings);
+  const nextFloor = floorAfter(older, floor, tail.serverTimeMs, status, settings);
   const manifest: Manifest = {
     slot,
     epoch: writer.epoch,
@@ -94,15 +94,17 @@ export async function writeManifestObjects(
 
 /**
  * The newest manifest that is old enough to begin at, once one more manifest follows `older`. Old enough: so many newer
- * ones exist, and all records up to it are twice as old as the silence after which a writer asks the floor (W3).
+ * ones exist, and all records up to it are twice as old as the silence after which a writer asks the floor (W3): any
+ * writer there has been, since a driver that was started with a longer silence may still sleep.
  */
 export function floorAfter(
   older: readonly RetainedManifest[],
   floor: number,
   serverTimeMs: number,
+  status: Pick<StreamStatus, 'silenceThresholdMs'>,
   settings: Pick<CheckpointSettings, 'retainManifests' | 'retainMs' | 'silenceThresholdMs'>,
 ): number {
-  const ageMs = Math.max(2 * settings.silenceThresholdMs, settings.retainMs);
+  const ageMs = Math.max(2 * settings.silenceThresholdMs, 2 * status.silenceThresholdMs, settings.retainMs);
   const candidates = older
     .slice(0, Math.max(0, older.length - settings.retainManifests + 2))
     .filter((manifest) => serverTimeMs - manifest.serverTimeMs > ageMs);

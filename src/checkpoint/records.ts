@@ -81,6 +81,8 @@ export interface FenceContent {
   readonly graph: unknown;
   /** Running settings, without secrets: for inspection only. */
   readonly settings: unknown;
+  /** The silence after which this driver asks the floor; set by the log. */
+  readonly silenceThresholdMs?: number | undefined;
 }
 
 /** An encoded part of one operator's state, for a manifest. */
@@ -151,6 +153,8 @@ export interface StreamStatus {
   /** Counts rewinds, from 0. */
   readonly generation: number;
   readonly zeroTimeMs: number;
+  /** The longest silence after which any driver of the stream, replaced ones included, asks the floor. */
+  readonly silenceThresholdMs: number;
   readonly graph: unknown;
   readonly tailSlot: number;
   /** Slot of the newest Fence record. */

@@ -10,6 +10,7 @@ export function emptyStatus(streamId: string): StreamStatus {
     streamId,
     generation: 0,
     zeroTimeMs: 0,
+    silenceThresholdMs: 0,
     graph: undefined,
     tailSlot: 0,
     epoch: 0,
@@ -41,7 +42,10 @@ export function statusAfter(status: StreamStatus, record: LogRecord): StreamStat
     if (record.epoch !== slot) throw corrupt(name, `a fence has its slot as epoch, not ${record.epoch}`);
     // The grid of batch times belongs to the stream: it is set before the first batch, then never.
     const zeroTimeMs = isUndated(status) ? record.fence.zeroTimeMs : status.zeroTimeMs;
-    return { ...status, tailSlot: slot, epoch: slot, zeroTimeMs, graph: record.fence.graph, drained: false };
+    // Of a driver that a later one replaced nobody knows whether it only sleeps.
+    const silenceThresholdMs = Math.max(status.silenceThresholdMs, record.fence.silenceThresholdMs ?? 0);
+    const { graph } = record.fence;
+    return { ...status, tailSlot: slot, epoch: slot, zeroTimeMs, silenceThresholdMs, graph, drained: false };
   }
   if (record.epoch !== status.epoch) {
     throw corrupt(name, `it was written by epoch ${record.epoch} after the fence of epoch ${status.epoch}`);

@@ -52,7 +52,11 @@ export async function fenceStream(
       commitId: settings.random.id(),
       previousHash: stream.tailHash,
       links: { manifest: stream.manifestReference, previousFence: status.epoch, floor: stream.floor },
-      fence: { ...content, zeroTimeMs: isUndated(status) ? content.zeroTimeMs : status.zeroTimeMs },
+      fence: {
+        ...content,
+        zeroTimeMs: isUndated(status) ? content.zeroTimeMs : status.zeroTimeMs,
+        silenceThresholdMs: settings.silenceThresholdMs,
+      },
     };
     const { bytes, hash } = encodeRecord(fence);
     const put = await putUntilKnown(store, settings, logName(slot), bytes, fence.commitId, 'fail on refusal');

@@ -67,7 +67,7 @@ async function plan(store: ObjectStore, options: CleaningOptions): Promise<Clean
   const older = manifests.map(({ reference: { name, slot }, manifest }) => {
     return { name, slot, serverTimeMs: manifest.serverTimeMs };
   });
-  const nextFloor = floorAfter(older, stream.floor, serverTimeMs, settings);
+  const nextFloor = floorAfter(older, stream.floor, serverTimeMs, stream.status, settings);
 
   const needed = new Set<string>(references.segments);
   const neededNext = new Set<string>();

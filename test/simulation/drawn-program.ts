@@ -91,8 +91,6 @@ export function drawProgram(seed: number): ProgramShape {
   if (chance(0.25)) add('recent', { kind: 'recent', length: pick(2, 3), slide: pick(1, 2), acts: acts() });
   if (outputs.size === 0) add('lists', { kind: 'lists', removeAt: 9, acts: acts() });
   const versions = pick(1, 1, 2, 3);
-  // Short enough that things are deleted within the run, and that sleepers sleep longer.
-  const silenceThresholdMs = Math.floor(intervalMs * pick(0.5, 1, 2, 1000));
   return {
     seed,
     batchInterval: new Duration(intervalMs),
@@ -105,16 +103,14 @@ export function drawProgram(seed: number): ProgramShape {
     rowsPerPartitionMax: pick(undefined, undefined, 4),
     keys: ['a', 'b', 1, '1', 'long key', 'x'].slice(0, pick(2, 4, 6)),
     outputs,
-    versions: Array.from({ length: versions }, (_, version) =>
-      drawVersion(random, version, silenceThresholdMs, outputs),
-    ),
+    versions: Array.from({ length: versions }, (_, version) => drawVersion(random, version, intervalMs, outputs)),
   };
 }
 
 function drawVersion(
   random: Random,
   version: number,
-  silenceThresholdMs: number,
+  intervalMs: number,
   outputs: ReadonlyMap<string, OperatorShape>,
 ): VersionShape {
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random.next() * choices.length)]!;
@@ -129,7 +125,8 @@ function drawVersion(
       compactionAlpha: pick(0, 0.5, 5),
       retainManifests: pick(1, 2, 3),
       commitTimeoutMs: pick(1000, 30_000, 300_000),
-      silenceThresholdMs,
+      // Short enough that things are deleted within the run, and that sleepers sleep longer.
+      silenceThresholdMs: Math.floor(intervalMs * pick(0.5, 1, 2, 1000)),
     },
     drops: version > 0 && random.next() < 0.4 ? stateful.slice(0, 1).map(([name]) => name) : [],
   };

@@ -69,3 +69,23 @@ describe('a long run', () => {
     }
   });
 });
+
+describe('drivers that were started with different silence thresholds', () => {
+  it('a sleeper with a longer one is fenced, because nothing that it could meet is deleted', async () => {
+    const clock = new JumpingClock();
+    const store = new MemoryStore({ clock });
+    const patient = await MiniDriver.start(store, clock, 1, { silenceThresholdMs: 1e9 });
+    await patient.runBatch();
+    const hasty = await MiniDriver.start(store, clock, 2, {
+      silenceThresholdMs: 1000,
+      manifestEveryRecords: 2,
+      retainManifests: 1,
+    });
+    for (let i = 0; i < 20; i++) {
+      clock.advanceBy(10_000);
+      await hasty.runBatch();
+    }
+    expect((await readFloor(store)).value).toBe(0);
+    await expect(patient.runBatch()).rejects.toMatchObject({ code: 'FENCED' });
+  });
+});
