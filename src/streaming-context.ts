@@ -8,6 +8,7 @@ import type { UidOption } from './dstream/stateful-node.ts';
 import { ActiveContext } from './execution/active-context.ts';
 import { CheckpointPlace } from './execution/checkpoint-place.ts';
 import { type ContextSettings, contextSettings, type StreamingContextOptions } from './execution/context-options.ts';
+import type { GivenUp } from './execution/redeploy.ts';
 import { type StreamingContextStatus, StreamLife } from './execution/stream-life.ts';
 import type { StreamingListener } from './observe/streaming-listener.ts';
 import type { RDD } from './rdd/rdd.ts';
@@ -69,7 +70,10 @@ export class StreamingContext {
   readonly #inputs: InputDefaults;
   readonly #graph: DStreamGraph;
   readonly #checkpoint = new CheckpointPlace();
-  readonly #droppedState = new Set<string>();
+  readonly #givenUp: GivenUp & { readonly state: Set<string>; readonly sources: Set<string> } = {
+    state: new Set(),
+    sources: new Set(),
+  };
   readonly #life: StreamLife;
 
   /** @throws OPTION_INVALID */
@@ -84,12 +88,12 @@ export class StreamingContext {
       () => this.#requireInitialized('Adding inputs, transformations and output operations'),
       prefixFilesSink,
     );
-    const { graph, checkpoint, droppedState } = {
+    const { graph, checkpoint, givenUp } = {
       graph: this.#graph,
       checkpoint: this.#checkpoint,
-      droppedState: this.#droppedState,
+      givenUp: this.#givenUp,
     };
-    this.#life = new StreamLife(this.#settings, { graph, checkpoint, droppedState });
+    this.#life = new StreamLife(this.#settings, { graph, checkpoint, givenUp });
     if (checkpointUrl !== undefined) this.checkpoint(checkpointUrl);
   }
 
@@ -262,7 +266,16 @@ export class StreamingContext {
    */
   dropState(uid: string): void {
     this.#requireInitialized('dropState()');
-    this.#droppedState.add(uid);
+    this.#givenUp.state.add(uid);
+  }
+
+  /**
+   * Gives up the stored position of an input that the program no longer has, and what was planned of it and not committed.
+   * An input that takes its place has a uid of its own. The call may stay.
+   */
+  dropSource(uid: string): void {
+    this.#requireInitialized('dropSource()');
+    this.#givenUp.sources.add(uid);
   }
 
   addStreamingListener(listener: StreamingListener): void {

@@ -18,6 +18,7 @@ interface RunningProgram {
   readonly stateful: readonly StatefulNode<unknown>[];
   /** Operators whose state the program gives up at this start. */
   readonly dropped: ReadonlySet<string>;
+  readonly droppedSources: ReadonlySet<string>;
 }
 
 /**
@@ -30,7 +31,7 @@ export function requireCompatible(status: StreamStatus, program: RunningProgram)
   const stored = status.graph as GraphDescription;
   const mismatches = [
     ...intervalMismatch(status, stored, program.description),
-    ...sourceMismatches(status, stored, program.description),
+    ...sourceMismatches(status, stored, program),
     ...stateMismatches(status, program),
     ...outputMismatches(status, stored, program.description),
   ];
@@ -75,16 +76,21 @@ function intervalMismatch(status: StreamStatus, stored: GraphDescription, runnin
   ];
 }
 
-function sourceMismatches(status: StreamStatus, stored: GraphDescription, running: GraphDescription): Mismatch[] {
+function sourceMismatches(
+  status: StreamStatus,
+  stored: GraphDescription,
+  { description, droppedSources }: RunningProgram,
+): Mismatch[] {
   const mismatches: Mismatch[] = [];
   for (const { uid, kind, identity } of stored.sources) {
-    const now = running.sources.find((source) => source.uid === uid);
+    const now = description.sources.find((source) => source.uid === uid);
+    if (droppedSources.has(uid)) continue;
     // An input that no batch has known yet has no position.
     if (!Object.hasOwn(status.positions, uid) && !Object.hasOwn(status.plan?.sources ?? {}, uid)) continue;
     const before = `${kind} ${formatFields(identity)}`;
     const after = now === undefined ? 'missing' : `${now.kind} ${formatFields(now.identity)}`;
     if (before === after) continue;
-    const action = `define the source with uid '${uid}' as before; add another input under a uid of its own, or start a new stream at another checkpoint URL`;
+    const action = `define it as before, or give its position up with ssc.dropSource('${uid}'); another input needs another uid`;
     mismatches.push({ what: `source '${uid}'`, stored: before, running: after, action });
   }
   return mismatches;
@@ -103,10 +109,19 @@ function stateMismatches(status: StreamStatus, program: RunningProgram): Mismatc
       what: `state '${uid}'`,
       stored: describeState(before, held),
       running: node === undefined ? 'missing' : describeState(node, [node.table.schema.version]),
-      action: problem,
+      action: node === undefined ? problem + perhapsRenamed(before, state, program) : problem,
     });
   }
   return mismatches;
+}
+
+function perhapsRenamed(
+  { operator }: StateDescription,
+  state: ReadonlyMap<string, unknown>,
+  { stateful }: RunningProgram,
+): string {
+  const fresh = stateful.filter((node) => node.operator === operator && !state.has(node.uid)).map(({ uid }) => uid);
+  return fresh.length === 0 ? '' : ` (a uid can't change: '${fresh.join("', '")}' of the program would start empty)`;
 }
 
 /** What to do when the program can't go on from what an operator has stored; undefined: it can. */
@@ -116,8 +131,9 @@ export function stateProblem(
   node: StatefulNode<unknown> | undefined,
 ): string | undefined {
   if (isDisposable(before) && node?.operator !== before.operator) return undefined;
-  if (node === undefined)
+  if (node === undefined) {
     return `define it under uid '${uid}' again, or give its state up with ssc.dropState('${uid}')`;
+  }
   if (node.operator !== before.operator) {
     return `give the ${node.operator} another uid, and keep the ${before.operator} or give its state up with ssc.dropState('${uid}')`;
   }

@@ -20,13 +20,12 @@ import { requireRecoverable } from './graph-diff.ts';
 import { pathGuarantees } from './guarantees.ts';
 import { sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
-import { Redeploy } from './redeploy.ts';
+import { type GivenUp, Redeploy } from './redeploy.ts';
 
 /** A program ready to be started, and where its stream stands. */
 export interface StartRequest {
   readonly graph: DStreamGraph;
-  /** Operators whose stored state the program gives up. */
-  readonly droppedState: ReadonlySet<string>;
+  readonly givenUp: GivenUp;
   readonly appName: string;
   readonly settings: EngineSettings;
   readonly ports: EnginePorts;
@@ -66,7 +65,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   const reachable = graph.reachable();
   const stateful = graph.stateful.filter((node) => reachable.has(node));
 
-  const redeploy = new Redeploy(graph, stateful, request.droppedState, checkpoint?.found?.status);
+  const redeploy = new Redeploy(graph, stateful, request.givenUp, checkpoint?.found?.status);
   const log = checkpoint === undefined ? undefined : await fence(request, redeploy);
   const recovered = log?.recovered;
   const status = recovered?.status;

@@ -15,6 +15,14 @@ import {
 } from './graph-description.ts';
 import { requireCompatible, stateProblem } from './graph-diff.ts';
 
+/** What a program says it goes on without. */
+export interface GivenUp {
+  /** Operators, by uid. */
+  readonly state: ReadonlySet<string>;
+  /** Inputs it does not define any more, by uid. */
+  readonly sources: ReadonlySet<string>;
+}
+
 /**
  * Today's program against the stream as it is stored: what it goes on with, what it gives up, what it says in its fence.
  *
@@ -25,18 +33,26 @@ export class Redeploy {
   readonly description: GraphDescription;
   readonly #graph: DStreamGraph;
   readonly #stateful: readonly StatefulNode<unknown>[];
-  readonly #named: ReadonlySet<string>;
+  readonly #givenUp: GivenUp;
 
-  /** Operators whose stored state fits go on with its parameters. */
+  /** Operators whose stored state fits go on with its parameters. @throws OPTION_INVALID */
   constructor(
     graph: DStreamGraph,
     stateful: readonly StatefulNode<unknown>[],
-    named: ReadonlySet<string>,
+    givenUp: GivenUp,
     found: StreamStatus | undefined,
   ) {
     this.#graph = graph;
     this.#stateful = stateful;
-    this.#named = named;
+    const defined = graph.sources.find(({ uid }) => givenUp.sources.has(uid));
+    if (defined !== undefined) {
+      throw new TidemarkError(
+        'OPTION_INVALID',
+        `dropSource('${defined.uid}') gives up an input that the program defines. If it is another one than before, give it a ` +
+          'uid of its own; if not, take the call away.',
+      );
+    }
+    this.#givenUp = givenUp;
     this.description = this.#describe(found);
   }
 
@@ -47,7 +63,12 @@ export class Redeploy {
   check(status: StreamStatus): void {
     const description = this.#describe(status);
     const dropped = droppedNow(description, status);
-    requireCompatible(status, { description, stateful: this.#stateful, dropped });
+    requireCompatible(status, {
+      description,
+      stateful: this.#stateful,
+      dropped,
+      droppedSources: this.#givenUp.sources,
+    });
     if (equalPlain(description, this.description)) return;
     throw new TidemarkError(
       'FENCED',
@@ -115,7 +136,7 @@ export class Redeploy {
       const node = nodes.get(uid);
       return isDisposable(before) && node !== undefined && node.operator !== before.operator;
     });
-    const named = new Set([...this.#named, ...replaced.map(([uid]) => uid)]);
+    const named = new Set([...this.#givenUp.state, ...replaced.map(([uid]) => uid)]);
     const droppedState = dropsAfter(status, named, fits);
     for (const [uid, before] of state) {
       if (droppedState[uid]?.afterBatchId !== lastBatchId(status) && fits(uid))

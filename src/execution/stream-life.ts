@@ -10,6 +10,7 @@ import type { ContextSettings } from './context-options.ts';
 import type { Driver } from './driver.ts';
 import { isInside, runInside } from './inside-stream.ts';
 import { startDriver } from './recovery.ts';
+import type { GivenUp } from './redeploy.ts';
 import { type Stoppable, shutdownHook } from './shutdown-hook.ts';
 import { formatStartReport } from './start-report.ts';
 
@@ -19,8 +20,7 @@ export type StreamingContextStatus = 'initialized' | 'active' | 'stopped';
 export interface StreamProgram {
   readonly graph: DStreamGraph;
   readonly checkpoint: CheckpointPlace;
-  /** Operators whose stored state the program gives up. */
-  readonly droppedState: ReadonlySet<string>;
+  readonly givenUp: GivenUp;
 }
 
 /**
@@ -114,7 +114,7 @@ export class StreamLife implements Stoppable {
   }
 
   async #start(): Promise<void> {
-    const { graph, checkpoint: place, droppedState } = this.#program;
+    const { graph, checkpoint: place, givenUp } = this.#program;
     const {
       appName,
       engine,
@@ -132,7 +132,7 @@ export class StreamLife implements Stoppable {
       await place.probe(ports.warn);
       const { driver, info } = await startDriver({
         graph,
-        droppedState,
+        givenUp,
         appName,
         settings: engine,
         ports,

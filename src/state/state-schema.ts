@@ -64,7 +64,7 @@ export class ValueSchema {
   /** What is to be added to the program to read values of a version it can't read. */
   missing(from: number): string {
     if (from > this.version) {
-      return `run version ${from} again, or declare schema: { version: ${this.version}, reads: [${from}] } if this program can read its values`;
+      return `run version ${from} again, declare schema: { version: ${this.version}, reads: [${from}] } if this program can read its values, or rewind to a batch before them`;
     }
     const step = typeof this.#migrate === 'object' ? ` step ${this.#missingStep(from)}` : '';
     return `add migrate${step} to schema: { version: ${this.version} } for values of version ${from}`;

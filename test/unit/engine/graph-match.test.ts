@@ -114,13 +114,13 @@ describe('a program that does not fit its checkpoint is refused before anything 
       'a source is gone',
       { secondSource: false },
       {},
-      /^source 'second' +\| memory-topic topic=second +\| missing +\| .*uid 'second'/,
+      /^source 'second' +\| memory-topic topic=second +\| missing +\| .*dropSource\('second'\)/,
     ],
     [
       'a source reads something else',
       { topicName: 'others' },
       {},
-      /^source 'pairs' +\| memory-topic topic=pairs +\| memory-topic topic=others +\| .*another checkpoint URL$/,
+      /^source 'pairs' +\| memory-topic topic=pairs +\| memory-topic topic=others +\| .*another uid$/,
     ],
   ])('when %s', async (_what, parts, options, row) => {
     const program = new Program();
