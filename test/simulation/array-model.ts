@@ -24,11 +24,10 @@ export class ArrayModel {
     for (const name of shape.outputs.keys()) this.#reset(name);
   }
 
-  /** A call of dropState takes effect once; what was given up and not followed by a batch yet is still to be given up. */
+  /** A call of dropState takes effect once. Until a batch has followed it, the next start decides anew. */
   fence({ version, lastBatchId }: SimulatedFence): void {
-    const before = this.#drops;
-    const drops = new Map([...before].filter(([, batchId]) => batchId === lastBatchId));
-    for (const name of this.#shape.versions[version]!.drops) drops.set(name, before.get(name) ?? lastBatchId);
+    const drops = new Map([...this.#drops].filter(([, batchId]) => batchId !== lastBatchId));
+    for (const name of this.#shape.versions[version]!.drops) drops.set(name, drops.get(name) ?? lastBatchId);
     this.#drops = drops;
     this.#isFirstOfEpoch = true;
   }

@@ -203,7 +203,10 @@ async function liveOn<T>(simulation: Simulation<T>, isOver: () => boolean): Prom
   const lastMs = Math.max(world.nowMs, history.batches.at(-1)?.timeMs ?? 0);
   const deadlineMs = lastMs + (10 + backlog) * intervalMs + 60_000;
   const isLate = (): boolean => world.nowMs > deadlineMs;
-  await world.run(() => isOver() || isLate() || (life.context?.status === 'active' && isDone()));
+  // A graceful stop runs one more batch, and waits for its time to come.
+  const stopsFromMs = lastMs + 2 * intervalMs;
+  const isReady = (): boolean => life.context?.status === 'active' && world.nowMs >= stopsFromMs && isDone();
+  await world.run(() => isOver() || isLate() || isReady());
   if (verdict.violation === undefined && !isDone()) {
     verdict.violate(
       `Without faults, by ${deadlineMs}, [${history.committedTo}] of [${topic.ends()}] rows are committed and ` +
