@@ -2,6 +2,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { hashKey, type KeyIdentity, keyIdentity, keyOfIdentity, keyTag, readKey, writeKey } from './canonical-key.ts';
 import { mix32 } from './checksum.ts';
+import { depthMax } from './data-path.ts';
 
 /**
  * Keys where they lie, in the middle of a buffer (canonical-key.ts tells their bytes): large states compare and hash
@@ -9,7 +10,9 @@ import { mix32 } from './checksum.ts';
  */
 
 /** Where the key that begins at `at` ends. What is no key, or runs over the end, gives NaN or a place beyond the end. */
-export function skipKeyAt(buffer: Uint8Array, at: number): number {
+export function skipKeyAt(buffer: Uint8Array, at: number, depth = 0): number {
+  // Made-up bytes must not reach the end of the stack.
+  if (depth > depthMax) return Number.NaN;
   switch (buffer[at]) {
     case keyTag.null:
     case keyTag.false:
@@ -27,14 +30,14 @@ export function skipKeyAt(buffer: Uint8Array, at: number): number {
     case keyTag.array: {
       let next = varintEnd(buffer, at + 1);
       for (let left = varintAt(buffer, at + 1); left > 0 && next <= buffer.length; left--) {
-        next = skipKeyAt(buffer, next);
+        next = skipKeyAt(buffer, next, depth + 1);
       }
       return next;
     }
     case keyTag.object: {
       let next = varintEnd(buffer, at + 1);
       for (let left = varintAt(buffer, at + 1); left > 0 && next <= buffer.length; left--) {
-        next = skipKeyAt(buffer, skipKeyAt(buffer, next));
+        next = skipKeyAt(buffer, skipKeyAt(buffer, next, depth + 1), depth + 1);
       }
       return next;
     }

@@ -3,6 +3,7 @@ import type { ByteReader } from './byte-reader.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { depthMax, isForbiddenName } from './data-path.ts';
 import { TidemarkError } from './errors.ts';
+import { scanPacked } from './packed-scan.ts';
 import { classOf, refuseValue } from './value-check.ts';
 import { escapeValue, unescapeValue } from './value-escape.ts';
 
@@ -14,7 +15,8 @@ import { escapeValue, unescapeValue } from './value-escape.ts';
  * begin with 0xc1, which no MessagePack value does. Nothing is registered with msgpackr: its extensions are global to the process.
  *
  * A Buffer comes back as Uint8Array, an object without prototype as an ordinary one. Bytes are protected by checksums
- * elsewhere: decoding damaged bytes fails or gives some plain value, and never touches a prototype.
+ * elsewhere: decoding damaged or made-up bytes fails or gives some plain value. It never touches a prototype, makes no
+ * class instance, and allocates no more than the bytes can back (packed-scan.ts).
  */
 export interface EncodeOptions {
   /** Of the encoded value. Default 64 MiB. */
@@ -45,20 +47,33 @@ export function encodeValue(value: unknown, options?: EncodeOptions): Uint8Array
 /** @throws CHECKPOINT_CORRUPT when the bytes are not what encodeValue wrote. */
 export function decodeValue(bytes: Uint8Array): unknown {
   try {
-    if (bytes[0] === escapedMark) return unescapeValue(escapedUnpackr.unpack(bytes.subarray(1)));
+    if (bytes[0] === escapedMark) {
+      scanPacked(bytes, 1);
+      return unescapeValue(escapedUnpackr.unpack(bytes.subarray(1)));
+    }
+    scanPacked(bytes, 0);
     return plainUnpackr.unpack(bytes);
   } catch (cause) {
-    throw new TidemarkError(
-      'CHECKPOINT_CORRUPT',
-      `A stored value is damaged and cannot be decoded (${bytes.length} bytes).`,
-      {
-        cause,
-      },
-    );
+    throw damaged(bytes.length, cause);
   }
 }
 
-/** The value whose bytes stand at `[start, end)` of a larger buffer. Saves a view for each. @throws CHECKPOINT_CORRUPT */
+/**
+ * Whether the bytes at `[start, end)` may be given to {@link decodeValueAt}. Makes nothing of them.
+ * @throws CHECKPOINT_CORRUPT
+ */
+export function checkValueAt(bytes: Uint8Array, start: number, end: number): void {
+  try {
+    scanPacked(bytes, bytes[start] === escapedMark ? start + 1 : start, end);
+  } catch (cause) {
+    throw damaged(end - start, cause);
+  }
+}
+
+/**
+ * The value whose bytes stand at `[start, end)` of a larger buffer. Saves a view for each. The bytes are of this process,
+ * or were checked when they were read. @throws CHECKPOINT_CORRUPT
+ */
 export function decodeValueAt(buffer: Buffer, start: number, end: number): unknown {
   if (buffer[start] === escapedMark) return decodeValue(buffer.subarray(start, end));
   try {
@@ -67,6 +82,12 @@ export function decodeValueAt(buffer: Buffer, start: number, end: number): unkno
     // Decoded alone it is the same value or the same damage, with the right message.
     return decodeValue(buffer.subarray(start, end));
   }
+}
+
+function damaged(size: number, cause: unknown): TidemarkError {
+  return new TidemarkError('CHECKPOINT_CORRUPT', `A stored value is damaged and cannot be decoded (${size} bytes).`, {
+    cause,
+  });
 }
 
 /** Appends the value with its length. @throws as encodeValue */

@@ -1,3 +1,5 @@
+import { isForbiddenName } from './data-path.ts';
+import { TidemarkError } from './errors.ts';
 import { typedArrayKind, typedArrays } from './value-check.ts';
 
 /**
@@ -22,6 +24,9 @@ const kind = {
   typedArray: 10,
 } as const;
 
+// Reading and writing digits takes more than linear time.
+const bigintDigitsMax = 100_000;
+
 function escaped(number: number, payload: unknown): Map<number, unknown> {
   return new Map([[number, payload]]);
 }
@@ -34,12 +39,18 @@ export function escapeValue(value: unknown): unknown {
       if (Number.isNaN(value)) return escaped(kind.notANumber, null);
       return Object.is(value, -0) ? escaped(kind.negativeZero, null) : value;
     case 'bigint':
-      return BigInt.asIntN(64, value) === value ? value : escaped(kind.bigint, value.toString());
+      return BigInt.asIntN(64, value) === value ? value : escaped(kind.bigint, digitsOf(value));
     case 'object':
       return value === null ? null : escapeObject(value);
     default:
       return value;
   }
+}
+
+function digitsOf(value: bigint): string {
+  const digits = value.toString();
+  if (digits.length <= bigintDigitsMax) return digits;
+  throw new TidemarkError('LIMIT_EXCEEDED', `A bigint of more than ${bigintDigitsMax} digits cannot be stored.`);
 }
 
 function escapeObject(value: object): unknown {
@@ -102,13 +113,13 @@ function restore(number: unknown, payload: unknown): unknown {
     case kind.notANumber:
       return Number.NaN;
     case kind.bigint:
-      return BigInt(text(payload));
+      return bigintOf(text(payload));
     case kind.illFormedString:
-      return bytes(payload).toString('utf16le');
+      return unitsOf(bytes(payload)).toString('utf16le');
     case kind.sparseArray:
       return restoreSparse(list(payload));
     case kind.object:
-      return Object.fromEntries(pairs(list(payload)));
+      return objectOf(pairs(list(payload)));
     case kind.map:
       return new Map(pairs(list(payload)));
     case kind.set:
@@ -118,9 +129,9 @@ function restore(number: unknown, payload: unknown): unknown {
     case kind.buffer:
       return aligned(bytes(payload));
     case kind.typedArray: {
-      const [index, content] = list(payload);
-      const TypedArrayOfKind = typedArrays[finite(index)];
-      if (TypedArrayOfKind === undefined) throw new Error(`${index} is no kind of typed array.`);
+      const [number, content] = list(payload);
+      const TypedArrayOfKind = typedArrays[index(number)];
+      if (TypedArrayOfKind === undefined) throw new Error(`${String(number)} is no kind of typed array.`);
       return new TypedArrayOfKind(aligned(bytes(content)));
     }
     default:
@@ -130,11 +141,11 @@ function restore(number: unknown, payload: unknown): unknown {
 
 function restoreSparse(flat: readonly unknown[]): unknown[] {
   const array: unknown[] = [];
-  array.length = finite(flat[0]);
+  array.length = index(flat[0]);
   for (let i = 1; i + 1 < flat.length; i += 2) {
-    const index = finite(flat[i]);
-    if (index >= array.length) throw new Error('An index lies beyond its array.');
-    array[index] = unescapeValue(flat[i + 1]);
+    const place = index(flat[i]);
+    if (place >= array.length) throw new Error('An index lies beyond its array.');
+    array[place] = unescapeValue(flat[i + 1]);
   }
   return array;
 }
@@ -159,6 +170,30 @@ function list(payload: unknown): unknown[] {
 function text(payload: unknown): string {
   if (typeof payload !== 'string') throw new Error('A text was expected.');
   return payload;
+}
+
+function index(payload: unknown): number {
+  const number = finite(payload);
+  if (!Number.isSafeInteger(number) || number < 0) throw new Error('A place in a list was expected.');
+  return number;
+}
+
+/** BigInt() would also take spaces, other bases and nothing at all, and parse for minutes. */
+function bigintOf(digits: string): bigint {
+  if (digits.length > bigintDigitsMax || !/^-?[0-9]+$/.test(digits)) throw new Error('A whole number was expected.');
+  return BigInt(digits);
+}
+
+function unitsOf(encoded: Buffer): Buffer {
+  if (encoded.length % 2 !== 0) throw new Error('Half of a code unit.');
+  return encoded;
+}
+
+function objectOf(entries: readonly [string, unknown][]): object {
+  for (const [name] of entries) {
+    if (typeof name !== 'string' || isForbiddenName(name)) throw new Error('A property has a name that none may have.');
+  }
+  return Object.fromEntries(entries);
 }
 
 function finite(payload: unknown): number {

@@ -4,6 +4,7 @@ import { corrupt } from './corruption.ts';
 import { decodeFrame, type EncodedFrame, encodeFrame } from './frame.ts';
 import type { Manifest, ManifestReference } from './log-record.ts';
 import { decodeSection, section } from './record-codec.ts';
+import { manifestShape, requireShape } from './stored-shapes.ts';
 
 const contentTag = 1;
 const knownTags: ReadonlySet<number> = new Set([contentTag]);
@@ -33,6 +34,7 @@ export async function readManifest(
     throw corrupt(name, `it is a ${header.kind} of slot ${header.slot}, not the manifest of slot ${reference.slot}`);
   }
   const content = decodeSection(name, sections, contentTag) as Omit<Manifest, 'slot' | 'epoch' | 'recordHash'>;
+  requireShape(name, 'manifest', content, manifestShape);
   if (streamId !== undefined && content.status.streamId !== streamId) {
     throw corrupt(name, `it belongs to stream ${content.status.streamId}, not to ${streamId}`);
   }

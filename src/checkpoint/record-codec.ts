@@ -6,6 +6,7 @@ import { decodeFrame, type EncodedFrame, encodeFrame, type FrameSection } from '
 import type { LogRecord, RecordLinks, RecordPlace, StoredBatch, StoredDelta, StoredOutput } from './log-record.ts';
 import { logName } from './object-names.ts';
 import type { FenceContent, PinContent, PlannedBatch, Receipt, RewindContent, SeedContent } from './records.ts';
+import { linksShape, recordShapes, requireShape } from './stored-shapes.ts';
 
 /** Sections of a record. All are critical: leaving one out would change what the record says. */
 const tags = { links: 1, content: 2, inline: 3 } as const;
@@ -65,7 +66,9 @@ export function decodeRecord(slot: number, bytes: Uint8Array): { readonly record
   const links = decodeSection(name, sections, tags.links) as Omit<RecordLinks, 'manifest'> & {
     readonly manifest: RecordLinks['manifest'] | null;
   };
+  requireShape(name, 'links', links, linksShape);
   const content = decodeSection(name, sections, tags.content);
+  if (Object.hasOwn(recordShapes, header.kind)) requireShape(name, header.kind, content, recordShapes[header.kind]!);
   const place: RecordPlace = { ...header, links: { ...links, manifest: links.manifest ?? undefined } };
   switch (header.kind) {
     case 'fence':
@@ -84,7 +87,7 @@ export function decodeRecord(slot: number, bytes: Uint8Array): { readonly record
       return { record: { ...place, kind: 'seed', seed: content as SeedContent }, hash: frame.hash };
     case 'batch': {
       const { batches, receipts, plan } = content as BatchContent;
-      if (!Array.isArray(batches) || batches.length === 0) throw corrupt(name, 'it holds no batch');
+      if (batches.length === 0) throw corrupt(name, 'it holds no batch');
       const stored = decodeBatches(name, batches, sections.get(tags.inline) ?? new Uint8Array(0));
       const record: LogRecord = { ...place, kind: 'batch', batches: stored, receipts, plan: plan ?? undefined };
       return { record, hash: frame.hash };

@@ -2,6 +2,7 @@ import { TidemarkError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { requestName, requestPrefix } from './object-names.ts';
 import { decodeRoot, encodeRoot } from './root-objects.ts';
+import { requestShape, requireShape } from './stored-shapes.ts';
 
 /** What an outside tool asks the running driver for. */
 export type RequestContent =
@@ -17,6 +18,13 @@ export interface StreamRequest {
 
 // A poll takes in no more: the rest waits for the next one.
 const requestsMax = 16;
+// Also of a tool that has not the keys of an encrypted checkpoint, or not the right ones.
+const unreadable: ReadonlySet<string> = new Set([
+  'CHECKPOINT_CORRUPT',
+  'CHECKPOINT_INCOMPATIBLE',
+  'ENCRYPTION_KEY_MISSING',
+  'NOT_ENCRYPTED',
+]);
 
 /** @param id 32 hexadecimal digits. */
 export async function putRequest(store: ObjectStore, { id, content }: StreamRequest): Promise<void> {
@@ -40,13 +48,14 @@ export async function readRequests(store: ObjectStore): Promise<readonly StreamR
   }
   const requests: StreamRequest[] = [];
   for (const name of names) {
-    const outcome = await store.get(name);
-    if (outcome.status === 'missing') continue;
     try {
+      const outcome = await store.get(name);
+      if (outcome.status === 'missing') continue;
       const { frame, value } = decodeRoot(name, 'request', outcome.bytes);
+      requireShape(name, 'request', value, requestShape);
       requests.push({ id: frame.header.commitId, content: value as RequestContent });
     } catch (error) {
-      if (!(error instanceof TidemarkError)) throw error;
+      if (!(error instanceof TidemarkError) || !unreadable.has(error.code)) throw error;
       await store.delete([name]);
     }
   }

@@ -6,6 +6,7 @@ import { type DecodedFrame, decodeFrame, type EncodedFrame, encodeFrame, type Fr
 import type { ManifestReference } from './log-record.ts';
 import { floorName, formatName, hintName } from './object-names.ts';
 import { decodeSection, section } from './record-codec.ts';
+import { floorShape, formatShape, hintShape, requireShape } from './stored-shapes.ts';
 
 /** The three single objects of a checkpoint: `format` (created once), `hint` (advisory), `gc/floor` (only rises). */
 const contentTag = 1;
@@ -45,6 +46,7 @@ export async function readFormat(store: ObjectStore): Promise<StreamFormat | und
   const outcome = await store.get(formatName);
   if (outcome.status === 'missing') return undefined;
   const { frame, value } = decodeRoot(formatName, 'format', outcome.bytes);
+  requireShape(formatName, 'format', value, formatShape);
   return { streamId: (value as { readonly streamId: string }).streamId, hash: frame.hash };
 }
 
@@ -72,6 +74,7 @@ export async function readHint(store: ObjectStore): Promise<Register<Hint | unde
 /** @throws CHECKPOINT_CORRUPT, CHECKPOINT_INCOMPATIBLE */
 export function decodeHint(bytes: Uint8Array): Hint {
   const { value } = decodeRoot(hintName, 'hint', bytes);
+  requireShape(hintName, 'hint', value, hintShape);
   const hint = value as Omit<Hint, 'manifest'> & { readonly manifest: ManifestReference | null };
   return { ...hint, manifest: hint.manifest ?? undefined };
 }
@@ -111,6 +114,7 @@ export async function readFloor(store: ObjectStore): Promise<Register<number> & 
   const { serverTimeMs } = outcome;
   if (outcome.status === 'missing') return { value: 0, etag: undefined, serverTimeMs };
   const { value } = decodeRoot(floorName, 'floor', outcome.bytes);
+  requireShape(floorName, 'floor', value, floorShape);
   return { value: (value as { readonly floor: number }).floor, etag: outcome.etag, serverTimeMs };
 }
 

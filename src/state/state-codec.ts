@@ -3,7 +3,7 @@ import type { ByteWriter } from '../base/byte-writer.ts';
 import { writeKey } from '../base/canonical-key.ts';
 import { hashBytes } from '../base/checksum.ts';
 import { readKeyAt, skipKeyAt, varintAt, varintEnd } from '../base/key-bytes.ts';
-import { decodeValueAt, readValue, writeValue } from '../base/value-codec.ts';
+import { checkValueAt, decodeValueAt, readValue, writeValue } from '../base/value-codec.ts';
 
 /**
  * Bytes of state changes. One extent is
@@ -233,6 +233,7 @@ export class ExtentScanner {
     if (flags & flagSchema) this.schema = this.#varint();
     const size = this.#varint();
     this.end = this.#checked(this.#at + size, 'a value');
+    checkValueAt(bytes, this.#at, this.end);
     this.hash = inPane(hashBytes(bytes, this.start, this.end), this.pane);
   }
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { TidemarkError } from '../../base/errors.ts';
 import type { StartingPosition } from './event-hub-options.ts';
 import type { HubProperties, PartitionProperties } from './hub-connection.ts';
@@ -178,7 +179,7 @@ export function parseRange(value: unknown): EventHubRange {
 function unreadable(what: string, value: unknown): TidemarkError {
   return new TidemarkError(
     'CHECKPOINT_INCOMPATIBLE',
-    `The recorded ${what} ${JSON.stringify(value)} is not one of an Event Hubs source. Was the input of this uid another kind of source before?`,
+    `The recorded ${what} ${inspect(value, { depth: 2, breakLength: Number.POSITIVE_INFINITY }).slice(0, 200)} is not one of an Event Hubs source. Was the input of this uid another kind of source before?`,
   );
 }
 

@@ -55,7 +55,7 @@ class ReceivedSource<T> implements ReceiverSource<T> {
 
   async start(start: SourceStart): Promise<void> {
     const { clock, store, epoch, random, streamId, onReceiver, fail } = start;
-    const position = (start.position as number | undefined) ?? 1;
+    const position = parsePosition(start.position ?? 1);
     const blocks: BlockKeeper<T> =
       store === undefined
         ? new MemoryBlocks<T>()
@@ -139,4 +139,13 @@ interface RunningReceiver<T> {
   readonly limiter: RateLimiter;
   readonly supervisor: ReceiverSupervisor<T>;
   readonly start: SourceStart;
+}
+
+/** The slot of the log that the next batch begins at. @throws CHECKPOINT_INCOMPATIBLE */
+export function parsePosition(value: unknown): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 1) return value as number;
+  throw new TidemarkError(
+    'CHECKPOINT_INCOMPATIBLE',
+    'The recorded position is not one of a receiver. Was the input of this uid another kind of source before?',
+  );
 }
