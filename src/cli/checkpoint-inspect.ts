@@ -4,6 +4,7 @@ import {
   type RecordRow,
   type SavepointRow,
 } from '../inspect/inspect-checkpoint.ts';
+import { schemasOf } from '../state/fingerprint.ts';
 import { formatSections, print, printJson, timeText, valueText } from './report.ts';
 import type { TableRow } from './table.ts';
 import { jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
@@ -85,6 +86,7 @@ export function formatReport({ url, stream, ...report }: CheckpointReport): stri
         uid: one.uid,
         operator: one.operator,
         keys: one.keys,
+        schema: schemasOf(one.fingerprint).join(', '),
         'base bytes': one.baseBytes,
         'delta bytes': one.deltaBytes,
         'bytes since': one.recentBytes,
