@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { ManualClock } from '../../../src/base/clock.ts';
-import type { CrashPoint } from '../../../src/base/crash-points.ts';
+import type { CrashHook, CrashPoint } from '../../../src/base/crash-points.ts';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { Seconds } from '../../../src/base/time.ts';
 import type { CheckpointOptions } from '../../../src/checkpoint/checkpoint-options.ts';
@@ -9,6 +9,7 @@ import { blobSink } from '../../../src/sinks/blob-sink.ts';
 import { outboxSink } from '../../../src/sinks/outbox-sink.ts';
 import type {
   IdempotentSink,
+  Sink,
   SinkOutput,
   SinkPartition,
   SinkProgress,
@@ -26,6 +27,10 @@ export type Total = readonly [device: string, total: number];
 
 /** Where a driver can die: crash points of the engine, and places inside the sinks themselves. */
 export type Place = CrashPoint | `${'upsert' | 'ledger'}: ${'before' | 'inside' | 'applied, answer lost'}`;
+
+/** Uids of the outputs, one of each class, in order of the classes. */
+export const outputNames = ['table', 'ledger', 'folder', 'feed'] as const;
+export type OutputName = (typeof outputNames)[number];
 
 export interface Death {
   readonly at: Place;
@@ -53,10 +58,16 @@ export class SinkWorld {
   readonly topic = new MemoryTopic<Total>('readings', 2);
   readonly passed = new Map<Place, number>();
   readonly #checkpoint: Partial<CheckpointOptions>;
+  readonly #outputs: readonly OutputName[];
   #lives = 0;
 
-  constructor(untilMs: number, checkpoint: Partial<CheckpointOptions> = {}) {
+  constructor(
+    untilMs: number,
+    checkpoint: Partial<CheckpointOptions> = {},
+    outputs: readonly OutputName[] = outputNames,
+  ) {
     this.#checkpoint = checkpoint;
+    this.#outputs = outputs;
     for (let t = 1000; t <= untilMs; t += 1000) {
       // Every fourth batch has no rows.
       if (t % 4000 !== 0) this.topic.send(t, (t / 1000) % 2, [`d${t % 3}`, t / 1000], [`d${t % 2}`, 1]);
@@ -73,23 +84,31 @@ export class SinkWorld {
     return isDead || stopped === undefined;
   }
 
-  async start(death?: Death, wrap: (pass: Pass) => Pass = (pass) => pass): Promise<DrivenStream> {
+  /** With `freeze` the driver stops at a crash point when it is told to, until the promise resolves. */
+  async start(
+    death?: Death,
+    freeze?: { readonly at: CrashPoint; readonly until: () => Promise<void> | undefined },
+  ): Promise<DrivenStream> {
     this.#lives += 1;
     const store = new FaultyStore(this.store);
     let seen = 0;
-    const pass = wrap((place) => {
+    const pass: Pass = (place) => {
       this.passed.set(place, (this.passed.get(place) ?? 0) + 1);
       if (place !== death?.at || ++seen !== death.nth) return;
       store.crash({ signal: died });
       throw died;
-    });
-    const context = await StreamingContext.getOrCreate(store, () => this.#program(pass));
+    };
+    const hook = async (point: CrashPoint): Promise<void> => {
+      pass(point);
+      if (point === freeze?.at) await freeze.until();
+    };
+    const context = await StreamingContext.getOrCreate(store, () => this.#program(pass, hook));
     const driven = new DrivenStream(context, this.clock, 1000);
     await context.start();
     return driven;
   }
 
-  #program(pass: Pass): StreamingContext {
+  #program(pass: Pass, crashHook: CrashHook): StreamingContext {
     const ssc = new StreamingContext({
       appName: 'sink-world',
       batchInterval: Seconds(1),
@@ -98,7 +117,7 @@ export class SinkWorld {
       environment: {
         clock: this.clock,
         random: new SeededRandom(this.#lives),
-        crashHook: pass,
+        crashHook,
         print: () => {},
         allowSeveral: true,
       },
@@ -110,10 +129,13 @@ export class SinkWorld {
         uid: 'totals',
       })
       .transform((rdd, time) => (time.milliseconds % 4000 === 0 ? rdd.filter(() => false) : rdd));
-    totals.saveTo(new TableSink(this.table, pass), { uid: 'table' });
-    totals.saveTo(new LedgerSink(this.database, pass), { uid: 'ledger' });
-    totals.saveTo(blobSink({ url: this.outputUrl, inlineBytesMax: 40 }), { uid: 'folder' });
-    totals.saveTo(outboxSink(), { uid: 'feed' });
+    const sinks: Record<OutputName, () => Sink<Total>> = {
+      table: () => new TableSink(this.table, pass),
+      ledger: () => new LedgerSink(this.database, pass),
+      folder: () => blobSink({ url: this.outputUrl, inlineBytesMax: 40 }),
+      feed: () => outboxSink<Total>(),
+    };
+    for (const uid of this.#outputs) totals.saveTo(sinks[uid](), { uid });
     return ssc;
   }
 
