@@ -55,7 +55,7 @@ export async function expired(store: ObjectStore, position: OutboxPosition, floo
   const oldest = await oldestBatch(store, floor);
   return new TidemarkError(
     'OUTBOX_EXPIRED',
-    `Outbox '${uid}' of ${store.url}: the reader stands after batch ${batchId}, and the batches that follow are cleaned away ` +
+    `Outbox '${uid}' of ${store.url}: the reader stands after batch ${batchId}, and the batches that follow are cleaned away` +
       `${oldest === undefined ? '' : `; the oldest one still there is ${oldest}`}. Nothing was skipped. Repair what the ` +
       "missing batches would have changed, then read from 'earliest'; let the stream keep more with the checkpoint " +
       'setting retainMs.',

@@ -102,7 +102,7 @@ export async function* readOutbox<T = unknown>(
         at = { ...at, slot, hash };
       }
       window = records.length === window ? Math.min(window * 2, windowMax) : 1;
-      polls = 0;
+      polls = 1;
       waitingSinceMs = clock.now();
     }
   } finally {
