@@ -61,7 +61,7 @@ export class Chaos<T> {
     for (const life of [...simulation.lives]) {
       // Within the interval, not at its end: batches begin there.
       if (world.chance(faults.crash)) this.#soon(intervalMs, life, () => simulation.kill(life));
-      if (world.chance(faults.freeze)) this.#soon(intervalMs, life, () => this.#freeze(life, intervalMs));
+      if (world.chance(faults.freeze)) this.#soon(intervalMs, life, () => this.#freeze(life));
       if (world.chance(faults.clockJump)) this.#soon(intervalMs, life, () => this.#jump(life, intervalMs));
       if (world.chance(faults.stop)) {
         this.#soon(intervalMs, life, () => simulation.stop(life, world.chance(0.6)));
@@ -95,14 +95,9 @@ export class Chaos<T> {
     });
   }
 
-  #freeze(life: Life<T>, intervalMs: number): void {
-    const { world } = this.#simulation;
-    const isLong = world.chance(0.4);
-    const intervals = isLong ? world.between(4, 16) : world.between(0, 3);
-    const { process } = life.driver;
-    process.frozenUntilMs = world.nowMs + intervals * intervalMs;
-    world.note(() => `driver ${process.id} stands still for ${intervals.toFixed(1)} intervals`);
-    if (isLong && world.chance(0.8)) this.#simulation.start();
+  #freeze(life: Life<T>): void {
+    this.#simulation.freeze(life.driver.process);
+    if (this.#simulation.world.chance(0.5)) this.#simulation.start();
   }
 
   #jump(life: Life<T>, intervalMs: number): void {

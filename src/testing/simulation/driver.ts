@@ -50,7 +50,12 @@ export class SimulatedDriver<T> implements SimulatedProgram<T> {
         warn: (text) => world.note(() => `driver ${process.id} warns: ${text}`),
         crashHook: (point) => {
           if (!process.isAlive) return process.forever();
-          if (!world.chance(simulation.faults().crashAtPoint)) return undefined;
+          const { crashAtPoint, freezeAtPoint } = simulation.faults();
+          if (world.chance(freezeAtPoint)) {
+            simulation.freeze(process);
+            return process.request(0, () => {});
+          }
+          if (!world.chance(crashAtPoint)) return undefined;
           world.note(() => `driver ${process.id} dies at ${point}`);
           simulation.killed(process);
           return process.forever();

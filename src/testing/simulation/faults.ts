@@ -29,6 +29,8 @@ export interface SimulationFaults {
   readonly crash: number;
   /** Per interval and driver: it stands still for up to three intervals, or for longer than anything is retained. */
   readonly freeze: number;
+  /** Per named crash point and per write request: the driver that reaches it, or has just sent it, stands still. */
+  readonly freezeAtPoint: number;
   /** Per interval and driver: its clock jumps, forwards or backwards, by up to a day (or 24 intervals, if that is less). */
   readonly clockJump: number;
   /** Per interval: one more driver is started beside the one that runs. */
@@ -54,6 +56,7 @@ export const noFaults: SimulationFaults = {
   crashAtPoint: 0,
   crash: 0,
   freeze: 0,
+  freezeAtPoint: 0,
   clockJump: 0,
   secondDriver: 0,
   stop: 0,
@@ -75,6 +78,7 @@ const worstFaults: SimulationFaults = {
   crashAtPoint: 0.02,
   crash: 0.25,
   freeze: 0.25,
+  freezeAtPoint: 0.02,
   clockJump: 0.2,
   secondDriver: 0.25,
   stop: 0.15,

@@ -25,6 +25,8 @@ export interface SimulatedStorage {
   /** Of the store's clock: 1,000 on Blob storage. */
   readonly clockResolutionMs: number;
   readonly batchIntervalMs: number;
+  /** The request is under way. */
+  readonly onWriteSent: (process: SimulatedProcess) => void;
   readonly operations: OperationCounters;
 }
 
@@ -167,7 +169,9 @@ export class SimulatedStore implements ObjectStore {
   #send<T>(act: () => T, kind: 'read' | 'write' = 'write'): Promise<T> {
     const isSlow = this.#world.chance(this.#storage.faults().slow);
     const latencyMs = drawLatencyMs(kind, this.#world.random) + (isSlow ? this.#world.between(1000, 30_000) : 0);
-    return this.#process.request(latencyMs, act);
+    const answer = this.#process.request(latencyMs, act);
+    if (kind === 'write') this.#storage.onWriteSent(this.#process);
+    return answer;
   }
 
   #later(act: () => unknown): void {

@@ -97,6 +97,9 @@ export class Simulation<T> {
       outageUntilMs: 0,
       clockResolutionMs: options.clockResolutionMs,
       batchIntervalMs: options.batchInterval.milliseconds,
+      onWriteSent: (process) => {
+        if (this.world.chance(this.faults().freezeAtPoint)) this.freeze(process);
+      },
       operations: new OperationCounters(),
     };
   }
@@ -131,6 +134,13 @@ export class Simulation<T> {
     for (const life of this.lives) if (life.driver.process === process) this.lives.delete(life);
     this.counts.crashes += 1;
     this.world.note(() => `driver ${process.id} is dead`);
+  }
+
+  /** For up to three intervals, or for longer than anything is retained; then it goes on as if nothing had happened. */
+  freeze(process: SimulatedProcess): void {
+    const intervals = this.world.chance(0.4) ? this.world.between(4, 16) : this.world.between(0, 3);
+    process.frozenUntilMs = this.world.nowMs + intervals * this.options.batchInterval.milliseconds;
+    this.world.note(() => `driver ${process.id} stands still for ${intervals.toFixed(1)} intervals`);
   }
 
   stop(life: Life<T>, graceful: boolean): void {
