@@ -18,6 +18,8 @@ export class ArrayModel {
   /** Given up state by uid, and the last batch before that: as docs/state.md and `dropState` tell it. */
   #drops: ReadonlyMap<string, number> = new Map();
   #isFirstOfEpoch = false;
+  /** By output and batch: what outputs that write after the commit have to write. */
+  readonly #toWrite = new Map<string, string>();
 
   constructor(shape: ProgramShape) {
     this.#shape = shape;
@@ -40,7 +42,13 @@ export class ArrayModel {
     this.#isFirstOfEpoch = false;
     for (const [name, model] of this.#models) {
       const actual = batch.outputs.get(name)?.flat();
+      const isWritten = this.#shape.outputs.get(name)!.mode === 'writes';
       const expected = model(batch, actual !== undefined);
+      if (isWritten) {
+        if (expected !== undefined && expected.length > 0)
+          this.#toWrite.set(`${name} ${batch.batchId}`, texts(expected));
+        continue;
+      }
       if (texts(expected) === texts(actual)) continue;
       throw new Error(
         `Output '${name}' of batch ${batch.batchId} (${batch.timeMs} ms, ${batch.rows.length} rows) is ` +
@@ -50,6 +58,22 @@ export class ArrayModel {
     for (const name of batch.outputs.keys()) {
       if (!this.#models.has(name)) throw new Error(`Batch ${batch.batchId} has an output '${name}' of its own.`);
     }
+  }
+
+  /** At the end. @throws Error naming the first batch that differs. */
+  verifyWritten(written: ReadonlyMap<string, ReadonlyMap<number, readonly unknown[]>>): void {
+    const actual = new Map<string, string>();
+    for (const [name, batches] of written) {
+      for (const [batchId, rows] of batches) actual.set(`${name} ${batchId}`, texts(rows));
+    }
+    for (const [what, expected] of this.#toWrite) {
+      if (actual.get(what) === expected) continue;
+      throw new Error(
+        `Output and batch '${what}' has written ${actual.get(what)} and should have written ${expected}.`,
+      );
+    }
+    const extra = [...actual.keys()].find((what) => !this.#toWrite.has(what));
+    if (extra !== undefined) throw new Error(`Output and batch '${extra}' has written ${actual.get(extra)}, unasked.`);
   }
 
   #reset(name: string): void {

@@ -10,8 +10,8 @@ export interface Reading {
 }
 
 interface OutputShape {
-  /** Acts during the batch, in a foreachRDD; else it is staged. */
-  readonly acts: boolean;
+  /** Acts during the batch in a foreachRDD, is staged before the commit, or writes after it. */
+  readonly mode: 'acts' | 'staged' | 'writes';
 }
 
 /** How an output is computed. `kind` names the operator; the engine's and the model's reading of it share nothing else. */
@@ -65,16 +65,19 @@ export function drawProgram(seed: number): ProgramShape {
   const add = (name: string, shape: OperatorShape): void => void outputs.set(name, shape);
   // Few of them per seed: the run is short, and combinations come from the number of seeds.
   const actsChance = pick(0, 0.3, 1);
-  const acts = (): boolean => chance(actsChance);
-  if (chance(0.5)) add('rows', { kind: 'rows', acts: acts() });
-  if (chance(0.3)) add('sums', { kind: 'sums', acts: acts() });
-  if (chance(0.6)) add('lists', { kind: 'lists', removeAt: pick(5, 9, 1000), acts: acts() });
+  const writesChance = pick(0, 0, 0.5);
+  const mode = (): OutputShape['mode'] => (chance(actsChance) ? 'acts' : chance(writesChance) ? 'writes' : 'staged');
+  // At which times an output with a slide runs is seen from the committed batches, which what is written after is not part of.
+  const modeOfSliding = (): OutputShape['mode'] => (chance(actsChance) ? 'acts' : 'staged');
+  if (chance(0.5)) add('rows', { kind: 'rows', mode: mode() });
+  if (chance(0.3)) add('sums', { kind: 'sums', mode: mode() });
+  if (chance(0.6)) add('lists', { kind: 'lists', removeAt: pick(5, 9, 1000), mode: mode() });
   if (chance(0.5)) {
     add('sessions', {
       kind: 'sessions',
       timeoutIntervals: pick(undefined, 1, 3),
       removeAt: pick(6, 1000),
-      acts: acts(),
+      mode: mode(),
     });
   }
   if (chance(0.4)) {
@@ -85,11 +88,11 @@ export function drawProgram(seed: number): ProgramShape {
       slide,
       inverse: chance(0.5),
       filter: chance(0.5),
-      acts: acts(),
+      mode: modeOfSliding(),
     });
   }
-  if (chance(0.25)) add('recent', { kind: 'recent', length: pick(2, 3), slide: pick(1, 2), acts: acts() });
-  if (outputs.size === 0) add('lists', { kind: 'lists', removeAt: 9, acts: acts() });
+  if (chance(0.25)) add('recent', { kind: 'recent', length: pick(2, 3), slide: pick(1, 2), mode: modeOfSliding() });
+  if (outputs.size === 0) add('lists', { kind: 'lists', removeAt: 9, mode: mode() });
   const versions = pick(1, 1, 2, 3);
   return {
     seed,

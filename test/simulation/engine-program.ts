@@ -23,7 +23,8 @@ export function buildProgram(shape: ProgramShape, driver: SimulatedProgram<Readi
   const rows = ssc.sourceStream(driver.source(), { uid: 'input' });
   for (const [name, operator] of shape.outputs) {
     const stream = buildOperator(rows, name, operator, shape.batchInterval.milliseconds);
-    if (operator.acts) stream.foreachRDD(driver.act(name), { uid: `${name}-out` });
+    if (operator.mode === 'acts') stream.foreachRDD(driver.act(name), { uid: `${name}-out` });
+    else if (operator.mode === 'writes') stream.saveTo(driver.writer(name), { uid: `${name}-out` });
     else stream.saveTo(driver.sink(name), { uid: `${name}-out` });
   }
   for (const uid of version.drops) ssc.dropState(uid);

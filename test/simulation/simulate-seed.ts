@@ -24,6 +24,7 @@ export function simulateSeed(seed: number, trace?: (line: string) => void): Prom
     intervals: shape.intervals,
     versions: shape.versions.length,
     verify: (batch) => model.verify(batch),
+    verifyWritten: (written) => model.verifyWritten(written),
     onFence: (fence) => model.fence(fence),
     trace,
   });

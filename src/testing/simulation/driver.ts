@@ -1,12 +1,13 @@
 import type { ForeachBody } from '../../dstream/output.ts';
 import type { StreamingContextOptions } from '../../execution/context-options.ts';
 import type { RDD } from '../../rdd/rdd.ts';
-import type { StagedSink } from '../../sinks/sink.ts';
+import type { IdempotentSink, StagedSink } from '../../sinks/sink.ts';
 import type { Source } from '../../sources/source.ts';
 import { markOf } from './marks.ts';
 import type { SimulatedProcess } from './process.ts';
 import { SimulatedSink } from './simulated-sink.ts';
 import { SimulatedSource } from './simulated-source.ts';
+import { SimulatedWriter } from './simulated-writer.ts';
 import type { Simulation } from './simulation.ts';
 import type { SimulatedRow } from './topic.ts';
 
@@ -20,6 +21,8 @@ export interface SimulatedProgram<T> {
   source(): Source<SimulatedRow<T>>;
   /** A staged sink, exactly once. The name of an output must not be used twice. */
   sink<R>(output: string): StagedSink<R>;
+  /** A sink of class `idempotent`. Its rows are not part of the committed batch, but of `verifyWritten`. */
+  writer<R>(output: string): IdempotentSink<R>;
   /** The body of a `foreachRDD`: an output that acts during the batch, at least once. */
   act<R>(output: string): ForeachBody<R>;
 }
@@ -70,6 +73,10 @@ export class SimulatedDriver<T> implements SimulatedProgram<T> {
 
   sink<R>(output: string): StagedSink<R> {
     return new SimulatedSink<T, R>(this, output);
+  }
+
+  writer<R>(output: string): IdempotentSink<R> {
+    return new SimulatedWriter<T, R>(this, output);
   }
 
   act<R>(output: string): ForeachBody<R> {

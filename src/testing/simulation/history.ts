@@ -70,6 +70,10 @@ export class History<T> {
     return this.#epochs.size;
   }
 
+  hasBatch(batchId: number): boolean {
+    return batchId <= this.#lastBatchId;
+  }
+
   /** Per partition: where the last committed batch ended. */
   get committedTo(): readonly number[] {
     return this.#lastPlan === undefined ? [] : this.plans.at(this.#lastPlan).to;

@@ -30,6 +30,7 @@ interface Acted {
  *   H3. Staged output is published only if its record stands in the log; never after it was swept away.
  *   H4. An output that acts during the batch acts only on a plan that stands in the log. Every repetition by the same
  *       version of the program has identical content, and the batch that is committed is the one that was acted.
+ *   H8. Rows are written only of a batch that is committed, and every repetition has identical content.
  */
 export class OutputLedger {
   readonly #verdict: Verdict;
@@ -37,6 +38,8 @@ export class OutputLedger {
   readonly #staged: Staged[] = [];
   /** By batch id, then output. */
   readonly #acted = new Map<number, Map<string, Acted>>();
+  /** By output, batch id, partition. */
+  readonly #written = new Map<string, Map<number, Map<number, readonly unknown[]>>>();
   #unpublished = 0;
 
   constructor(verdict: Verdict, plans: PlanLedger) {
@@ -106,6 +109,42 @@ export class OutputLedger {
     else if (before.version === version && before.text !== text) {
       this.#verdict.violate(`Output '${output}' repeats batch ${batchId} with ${text} instead of ${before.text}.`); // H4
     }
+  }
+
+  /** A sink of class `idempotent`, at the moment the rows are there. */
+  wrote(
+    output: string,
+    write: {
+      readonly batchId: number;
+      readonly partition: number;
+      readonly rows: readonly unknown[];
+      readonly isCommitted: boolean;
+    },
+  ): void {
+    const { batchId, partition, rows, isCommitted } = write;
+    const what = `Output '${output}' writes partition ${partition} of batch ${batchId}`;
+    if (!isCommitted) this.#verdict.violate(`${what}, which is not committed.`); // H8
+    let batches = this.#written.get(output);
+    if (batches === undefined) this.#written.set(output, (batches = new Map()));
+    let partitions = batches.get(batchId);
+    if (partitions === undefined) batches.set(batchId, (partitions = new Map()));
+    const before = partitions.get(partition);
+    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(rows)) {
+      this.#verdict.violate(`${what} again with ${JSON.stringify(rows)} instead of ${JSON.stringify(before)}.`); // H8
+    }
+    partitions.set(partition, rows);
+  }
+
+  /** All rows that outputs of class `idempotent` have written: by output, then batch id. */
+  written(): ReadonlyMap<string, ReadonlyMap<number, readonly unknown[]>> {
+    const rowsOf = (partitions: ReadonlyMap<number, readonly unknown[]>): readonly unknown[] => [
+      ...[...partitions].sort(([a], [b]) => a - b).flatMap(([, rows]) => rows),
+    ];
+    const outputs = new Map<string, Map<number, readonly unknown[]>>();
+    for (const [output, batches] of this.#written) {
+      outputs.set(output, new Map(Array.from(batches, ([batchId, partitions]) => [batchId, rowsOf(partitions)])));
+    }
+    return outputs;
   }
 
   /** What the acting outputs of a batch gave, now that it is committed with `plan`. */

@@ -36,6 +36,10 @@ export interface SimulationOptions<T> {
   readonly source: SimulatedInput<T>;
   /** Sees every batch once, in order, when it is committed; throws when its outputs are not what its rows should give. */
   readonly verify?: ((batch: CommittedBatch<T>) => void) | undefined;
+  /** Sees, at the end, all rows that outputs of class `idempotent` have written: by output, then batch id. */
+  readonly verifyWritten?:
+    | ((written: ReadonlyMap<string, ReadonlyMap<number, readonly unknown[]>>) => void)
+    | undefined;
   /** Sees every takeover. */
   readonly onFence?: ((fence: SimulatedFence) => void) | undefined;
   /** Default: drawn from the seed. What is not named here is drawn too; `none` for a quiet run. */
@@ -118,7 +122,9 @@ export async function simulate<T>(options: SimulationOptions<T>): Promise<Simula
     options.trace,
   );
   try {
-    return await run(simulation, seed, { intervals, rowsPerBatch: source.rowsPerBatch ?? 4, versions });
+    const report = await run(simulation, seed, { intervals, rowsPerBatch: source.rowsPerBatch ?? 4, versions });
+    options.verifyWritten?.(simulation.history.outputs.written());
+    return report;
   } catch (error) {
     simulation.verdict.violate(toError(error).message, error);
     return fail(simulation, seed);
