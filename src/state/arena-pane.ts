@@ -102,6 +102,19 @@ export class ArenaPane implements Pane {
     }
   }
 
+  foreign(bucket: number, version: number, max: number): KeyIdentity[] {
+    const ids: KeyIdentity[] = [];
+    const arena = this.#arenas[bucket];
+    for (const slot of arena?.slots() ?? []) {
+      const start = arena!.startOf(slot);
+      const keyEnd = skipKeyAt(arena!.bytes, start);
+      if (schemaAt(arena!.bytes, keyEnd) === version) continue;
+      ids.push(keyIdentity(readKeyAt(arena!.bytes, start, keyEnd)));
+      if (ids.length === max) break;
+    }
+    return ids;
+  }
+
   stamps(visit: (stamp: Stamp) => void): void {
     const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
     for (const [bucket, arena] of this.#arenas.entries()) {

@@ -94,6 +94,16 @@ export class CellPane implements Pane {
     for (const [id, cell] of this.#cells) if (cell.timeMs < thresholdMs) visit(id, cell, cell.ordinal);
   }
 
+  foreign(bucket: number, version: number, max: number): KeyIdentity[] {
+    const ids: KeyIdentity[] = [];
+    for (const [id, cell] of this.#cells) {
+      if (cell.schema === version || bucketOf(cell.keyHash) !== bucket) continue;
+      ids.push(id);
+      if (ids.length === max) break;
+    }
+    return ids;
+  }
+
   stamps(visit: (stamp: Stamp) => void): void {
     for (const cell of this.#cells.values()) visit(cell);
   }

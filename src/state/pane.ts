@@ -75,6 +75,8 @@ export interface Pane {
   forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): void;
   /** Entries whose time is before the threshold, in any order. */
   older(thresholdMs: number, visit: (id: KeyIdentity, cell: StoredCell, ordinal: number) => void): void;
+  /** Some entries of a bucket whose value has another schema version, `max` at most. */
+  foreign(bucket: number, version: number, max: number): KeyIdentity[];
   /** Stamps of all entries, in any order. */
   stamps(visit: (stamp: Stamp) => void): void;
   /** Appends entries as the placed part of a group (count, first ordinal, then gap and entry), and marks them stored. */

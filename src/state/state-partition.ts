@@ -8,6 +8,7 @@ import { CellPane } from './cell-pane.ts';
 import { Change } from './change.ts';
 import { Fingerprint } from './fingerprint.ts';
 import { ForeignCell } from './foreign-cell.ts';
+import { ForeignRewrites } from './foreign-rewrites.ts';
 import { type BucketRange, bucketCount, bucketOf, type Pane, type Stamp, type StoredCell } from './pane.ts';
 import { type ExtentScanner, writeDrop, writeGroupHead } from './state-codec.ts';
 import type { ValueSchema } from './state-schema.ts';
@@ -39,9 +40,6 @@ interface Sealed {
   readonly removed: readonly { readonly pane: number; readonly id: KeyIdentity; readonly stamp: Stamp }[];
 }
 
-// Values of another schema version that a batch rewrites here beside those it has written anyway.
-const rewritesPerBatchMax = 1000;
-
 /**
  * The keyed state of one operator in one partition: committed panes, and the overlay of the batch that is running.
  *
@@ -64,8 +62,7 @@ export class StatePartition {
   readonly #panes = new Map<number, Pane>();
   readonly #changed = new Map<number, Overlay>();
   readonly #dropped = new Set<number>();
-  /** Keys of pane 0 that were restored in another schema version; those written since leave it when they are met. */
-  readonly #foreign = new Set<KeyIdentity>();
+  readonly #foreign = new ForeignRewrites();
   /** Gone since the last extent of their bucket, by pane and bucket. */
   readonly #removed = new Map<number, Set<KeyIdentity>>();
   #sealed: Sealed | undefined;
@@ -278,7 +275,7 @@ export class StatePartition {
       isDirty,
       cell: undefined,
     });
-    if (pane === 0 && schema !== this.#share.schema.version) this.#foreign.add(id);
+    if (pane === 0 && schema !== this.#share.schema.version) this.#foreign.met();
   }
 
   restoreDrop(pane: number): void {
@@ -339,22 +336,15 @@ export class StatePartition {
     return cell.schema === this.#share.schema.version ? cell : new ForeignCell(cell, this.#share.schema);
   }
 
-  /**
-   * Writes some of the values of another schema version in the program's, so that a while after a redeploy none is left.
-   * Only pane 0: the others leave with their window.
-   */
+  /** Only pane 0: the values of the others leave with their window. */
   #rewriteForeign(): void {
-    if (this.#foreign.size === 0) return;
-    let left = rewritesPerBatchMax;
-    for (const id of this.#foreign) {
-      const cell = this.#panes.get(0)?.get(id);
-      if (cell === undefined || cell.schema === this.#share.schema.version) {
-        this.#foreign.delete(id);
-      } else if (!this.isChanged(0, id)) {
-        if (left-- === 0) return;
-        this.put(0, id, cell.key, this.#current(cell).value, cell.timeMs);
-      }
-    }
+    const pane = this.#panes.get(0);
+    this.#foreign.next(pane, this.#share.schema.version, (id) => {
+      if (this.isChanged(0, id)) return false;
+      const cell = pane!.get(id)!;
+      this.put(0, id, cell.key, this.#current(cell).value, cell.timeMs);
+      return true;
+    });
   }
 
   #overlay(pane: number): Overlay {
