@@ -122,7 +122,7 @@ export class CheckpointLog {
     this.#queue = new CommitQueue({
       writeGroup: (group) => this.#writeGroup(group),
       inlineBytesMax: settings.inlineBytesMax,
-      now: () => settings.clock.now(),
+      clock: settings.clock,
       failed: (error) => this.#dropped(error),
     });
   }

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import type { StoredContents } from './stored-contents.ts';
 
 /** A batch whose contents are where they belong. */
@@ -33,13 +34,17 @@ interface CommitQueueOptions<B, R> {
   readonly writeGroup: (group: readonly ReadyBatch<B>[]) => Promise<readonly R[]>;
   /** A group takes no further batch once its inline bytes would exceed this. */
   readonly inlineBytesMax: number;
-  readonly now: () => number;
+  readonly clock: Clock;
   /** A write failed: everything that waited was rejected with this error. */
   readonly failed: (error: unknown) => void;
 }
 
 // Far above what the engine has in flight at once; a bound all the same.
 const groupBatchesMax = 256;
+// Q3. Well below the attempts of a starter (take-over).
+const recordsInARowMax = 8;
+// A write that took longer was held up by an outage.
+const pauseMsMax = 1000;
 
 /**
  * The order of records: one write at a time, in the order of the calls; batches that wait for the same write go into one
@@ -51,11 +56,16 @@ const groupBatchesMax = 256;
  * Invariants
  *   Q1. A record follows the one before it only after that one is known to be durable.
  *   Q2. When a write fails, nothing that waited behind it is written: it builds on what is not there.
+ *   Q3. After some records without a break in between, it stays away from the log for as long as the last write took. A
+ *       driver that takes over must read the newest record before it can write its fence behind it, and would never get
+ *       there against one that always has a write on its way. Costs nothing but time, and only when the store is the limit.
  */
 export class CommitQueue<B, R> {
   readonly #options: CommitQueueOptions<B, R>;
   #waiting: (WaitingBatch<B> | WaitingRecord)[] = [];
   #isWriting = false;
+  #recordsInARow = 0;
+  #lastWriteMs = 0;
 
   constructor(options: CommitQueueOptions<B, R>) {
     this.#options = options;
@@ -97,7 +107,7 @@ export class CommitQueue<B, R> {
         kind: 'batch',
         batch,
         inlineBytes,
-        queuedMs: this.#options.now(),
+        queuedMs: this.#options.clock.now(),
         contents: contents instanceof Promise ? undefined : contents,
         ready,
         endsGroup,
@@ -139,8 +149,16 @@ export class CommitQueue<B, R> {
       const isThrough = this.#waiting.length === 0;
       if (isThrough) this.#isWriting = false;
       tell();
+      this.#recordsInARow = isThrough ? 0 : this.#recordsInARow + 1;
       if (isThrough) return;
+      if (this.#recordsInARow % recordsInARowMax === 0) await this.#stayAway();
     }
+  }
+
+  /** Q3 */
+  async #stayAway(): Promise<void> {
+    const { clock } = this.#options;
+    await clock.waitUntil(clock.now() + Math.min(this.#lastWriteMs, pauseMsMax));
   }
 
   async #writeRecord(item: WaitingRecord): Promise<() => void> {
@@ -159,7 +177,9 @@ export class CommitQueue<B, R> {
       first.contents ??= await first.ready;
       group = this.#takeGroup();
       const ready = group.map(({ batch, contents, queuedMs }) => ({ batch, contents: contents!, queuedMs }));
+      const startMs = this.#options.clock.now();
       const receipts = await this.#options.writeGroup(ready);
+      this.#lastWriteMs = this.#options.clock.now() - startMs;
       return () => {
         for (const [index, { resolve }] of group.entries()) resolve(receipts[index] as never);
       };

@@ -1,6 +1,8 @@
 import { TidemarkError, toError } from '../base/errors.ts';
 import type { SourcePlan } from '../sources/source.ts';
+import { BatchReport } from './batch-report.ts';
 import { batchTimeAfter } from './batch-times.ts';
+import { CommitPipeline } from './commit-pipeline.ts';
 import type { Driver } from './driver.ts';
 import { runMicroBatch } from './micro-batch.ts';
 
@@ -13,7 +15,8 @@ export interface StopRequest {
 }
 
 /**
- * Runs batch after batch, each when its time has come, in order and one at a time, until it is stopped or fails.
+ * Computes batch after batch, each when its time has come, in order and one at a time, until it is stopped or fails; a few
+ * of them may be on their way into the log meanwhile (CommitPipeline). However it ends, those are finished first.
  *
  * Batch times lie on the grid of the stream. Times that have passed, while no driver ran or while a batch took too long,
  * are run one after another without waiting: windows slide through them, as they would have. After a long absence only
@@ -21,6 +24,7 @@ export interface StopRequest {
  */
 export class BatchLoop {
   readonly #driver: Driver;
+  readonly #pipeline: CommitPipeline;
   /** Aborts as soon as an end is asked for: the next batch time is not waited for. */
   readonly #interrupt = new AbortController();
   /** Aborts when nothing more may run: a stop without grace, a graceful one out of time, a failure. */
@@ -35,6 +39,7 @@ export class BatchLoop {
   /** `cancelTasks` makes the tasks of the running batch end with CANCELLED. */
   constructor(driver: Driver, cancelTasks: () => void) {
     this.#driver = driver;
+    this.#pipeline = new CommitPipeline(driver, (error) => this.fail(error));
     this.#cancelTasks = cancelTasks;
   }
 
@@ -66,7 +71,9 @@ export class BatchLoop {
         timeMs = this.#nextTimeMs();
       }
       if (this.#request?.graceful) await this.#finish(this.#request);
+      await this.#pipeline.settled();
     } catch (error) {
+      await this.#pipeline.settled().catch(() => {});
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#request === undefined || !isCancelled(error)) throw toError(error);
       if (this.#isOutOfTime) throw outOfTime(this.#request, 'its running batch and ', this.#backlog());
@@ -78,6 +85,7 @@ export class BatchLoop {
   /** Waits for a batch time; false when the loop should end instead. */
   async #isDue(timeMs: number): Promise<boolean> {
     await this.#waitUntil(timeMs, this.#interrupt.signal);
+    await this.#pipeline.room();
     if (this.#failure !== undefined) throw this.#failure;
     return this.#request === undefined;
   }
@@ -90,6 +98,7 @@ export class BatchLoop {
     do {
       const timeMs = this.#nextTimeMs();
       await this.#waitUntil(timeMs, signal);
+      await this.#pipeline.room();
       if (signal.aborted) break;
       const records = await this.#runBatch(timeMs);
       waiting = Math.min(waiting - records, this.#unprocessed());
@@ -111,8 +120,17 @@ export class BatchLoop {
   }
 
   /** Resolves with the rows the batch read. */
-  #runBatch(timeMs: number): Promise<number> {
-    return runMicroBatch(this.#driver, timeMs, Math.max(timeMs, this.#readySinceMs));
+  async #runBatch(timeMs: number): Promise<number> {
+    const report = new BatchReport(this.#driver, timeMs, Math.max(timeMs, this.#readySinceMs));
+    try {
+      return await runMicroBatch(this.#driver, this.#pipeline, timeMs, report);
+    } catch (error) {
+      // The first error is what ends the stream, whatever becomes of the batches before it; they are finished first.
+      if (this.#request === undefined || !isCancelled(error)) this.#failure ??= toError(error);
+      await this.#pipeline.settled().catch(() => {});
+      report.failed(error);
+      throw error;
+    }
   }
 
   #nextTimeMs(): number {

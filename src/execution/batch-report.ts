@@ -18,9 +18,9 @@ export class BatchReport {
   readonly #batchTimeMs: number;
   readonly #submissionTimeMs: number;
   readonly #startMs: number;
-  readonly #operationsBefore: number;
   readonly #outputs: Record<number, OutputOperationInfo> = {};
   #started: StartedBatchInfo | undefined;
+  #sealedMs: number | undefined;
   committedBytes = 0;
 
   constructor(driver: Driver, batchTimeMs: number, submissionTimeMs: number) {
@@ -28,7 +28,6 @@ export class BatchReport {
     this.#batchTimeMs = batchTimeMs;
     this.#submissionTimeMs = submissionTimeMs;
     this.#startMs = driver.ports.clock.now();
-    this.#operationsBefore = driver.store?.operations.total() ?? 0;
   }
 
   planned(plan: BatchPlan): void {
@@ -90,6 +89,11 @@ export class BatchReport {
     this.#driver.listeners.post('onOutputOperationCompleted', info);
   }
 
+  /** It is computed, its output staged; now it goes into the log. */
+  sealed(): void {
+    this.#sealedMs = this.#driver.ports.clock.now();
+  }
+
   /** `endMs`: when its last output was published; tidying up after that is not counted as processing. */
   completed(endMs: number): void {
     const info = this.#end(undefined, endMs);
@@ -105,18 +109,22 @@ export class BatchReport {
     if (started === undefined) return undefined;
     this.#started = undefined;
     const { store, listeners } = this.#driver;
+    const operations = store?.operations.total() ?? 0;
+    const computingDelayMs = (this.#sealedMs ?? endMs) - started.processingStartTimeMs;
     const info: BatchInfo = {
       ...started,
       processingEndTimeMs: endMs,
       processingDelayMs: endMs - started.processingStartTimeMs,
+      computingDelayMs,
       totalDelayMs: endMs - started.submissionTimeMs,
       outputOperationInfos: this.#outputs,
       failureReason,
       checkpoint: {
         bytes: this.committedBytes,
-        operations: (store?.operations.total() ?? 0) - this.#operationsBefore,
+        operations: operations - this.#driver.operationsTold,
       },
     };
+    this.#driver.operationsTold = operations;
     listeners.post('onBatchCompleted', info);
     return info;
   }

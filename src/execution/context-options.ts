@@ -32,11 +32,18 @@ export interface StreamingContextOptions {
   /** Events that may wait for one listener; more are dropped and counted. Default 10,000, as in Spark. */
   readonly listenerQueueLengthMax?: number | undefined;
   /** Bounds and intervals of the checkpoint log. */
-  readonly checkpoint?: Omit<CheckpointOptions, 'clock' | 'random' | 'crashHook' | 'signal'> | undefined;
+  readonly checkpoint?: ContextCheckpointOptions | undefined;
   /** Settings by the names Spark has for them, such as `spark.streaming.backpressure.enabled`: see docs/settings.md. */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** What the engine takes from outside; for tests and simulations. */
   readonly environment?: EngineEnvironment | undefined;
+}
+
+export interface ContextCheckpointOptions extends Omit<CheckpointOptions, 'clock' | 'random' | 'crashHook' | 'signal'> {
+  /** See {@link EngineSettings}. Default 8. */
+  readonly pipelineBatchesMax?: number | undefined;
+  /** See {@link EngineSettings}. Default 64 MiB. */
+  readonly pipelineBytesMax?: number | undefined;
 }
 
 export interface EngineEnvironment {
@@ -83,7 +90,9 @@ const checkpointOptionNames = [
   'retainMs',
   'commitTimeoutMs',
   'silenceThresholdMs',
-] as const satisfies readonly (keyof CheckpointOptions)[];
+  'pipelineBatchesMax',
+  'pipelineBytesMax',
+] as const satisfies readonly (keyof ContextCheckpointOptions)[];
 const environmentNames = [
   'clock',
   'random',
@@ -106,7 +115,7 @@ export interface ContextSettings {
   readonly gracefulStopTimeoutMs: number;
   readonly startReport: boolean;
   readonly listenerQueueLengthMax: number;
-  readonly checkpoint: NonNullable<StreamingContextOptions['checkpoint']>;
+  readonly checkpoint: ContextCheckpointOptions;
   readonly ports: EnginePorts;
   readonly random: Random;
   readonly allowSeveral: boolean;
@@ -132,6 +141,8 @@ export function contextSettings(options: StreamingContextOptions): ContextSettin
     engine: {
       planAhead: options.planAhead ?? false,
       catchUpBatchesMax: positiveInteger('catchUpBatchesMax', options.catchUpBatchesMax ?? 1000),
+      pipelineBatchesMax: positiveInteger('checkpoint.pipelineBatchesMax', checkpoint.pipelineBatchesMax ?? 8),
+      pipelineBytesMax: positiveInteger('checkpoint.pipelineBytesMax', checkpoint.pipelineBytesMax ?? 64 * 1024 * 1024),
     },
     taskAttemptsMax: positiveInteger('taskAttemptsMax', options.taskAttemptsMax ?? 4),
     backpressure: backpressureSettings(options.backpressure ?? {}, batchIntervalMs),

@@ -16,6 +16,13 @@ export interface EngineSettings {
    * per batch instead of two, and results staler by up to an interval. Default false.
    */
   readonly planAhead: boolean;
+  /**
+   * How many batches may be in the works at once: one is computed while the others are on their way into the log. 1: one
+   * after the other.
+   */
+  readonly pipelineBatchesMax: number;
+  /** Beyond so many bytes of changes on their way into the log, the next batch waits. */
+  readonly pipelineBytesMax: number;
   /** How many batch times missed while no driver ran are run at a restart; older ones are passed over. */
   readonly catchUpBatchesMax: number;
 }
@@ -62,6 +69,8 @@ export interface Driver {
   recordedPlan: PlannedBatch | undefined;
   /** The batch whose ranges an earlier driver had recorded, if there is one. */
   readonly replayedBatchId: number | undefined;
-  /** Published, not yet recorded as such. */
+  /** Published, and in no batch that was handed to the log. */
   receipts: Receipt[];
+  /** Requests the store had been sent when a batch was told of last. */
+  operationsTold: number;
 }

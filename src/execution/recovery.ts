@@ -99,6 +99,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     recordedPlan: status?.plan,
     replayedBatchId: status?.plan?.batchId,
     receipts: [],
+    operationsTold: 0,
   };
   await openSinks(driver);
   await tellOfRewind(driver, status);
@@ -110,6 +111,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   await startSources(driver, status, request);
   if (status?.lastBatch === undefined) await commitStart(driver);
   await ports.crash('recovery:sources-started');
+  driver.operationsTold = checkpoint?.store.operations.total() ?? 0;
 
   return {
     driver,

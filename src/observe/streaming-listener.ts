@@ -55,13 +55,18 @@ export interface BatchInfo extends StartedBatchInfo {
   readonly processingEndTimeMs: number;
   /** End minus start: plan, operators, outputs, commit and publication. */
   readonly processingDelayMs: number;
+  /** The part of it in which no other batch can be computed: without the commit and the publication. */
+  readonly computingDelayMs: number;
   /** Scheduling delay plus processing delay: end minus submission. */
   readonly totalDelayMs: number;
   /** By number of the output; those that had nothing to do in this batch are absent. */
   readonly outputOperationInfos: Readonly<Record<number, OutputOperationInfo>>;
   /** Why it is not through: the context stops, and the next start finishes it. Undefined: it is committed and published. */
   readonly failureReason: string | undefined;
-  /** What its commit wrote to the checkpoint store, and the requests the store was sent during the batch. */
+  /**
+   * What its commit wrote to the checkpoint store (a record shared by several batches counts for the first of them), and the
+   * requests the store was sent since the batch before was told of.
+   */
   readonly checkpoint: { readonly bytes: number; readonly operations: number };
 }
 

@@ -90,7 +90,7 @@ describe('row 25: the former program after a new schema', () => {
     },
   );
 
-  test.each<CrashPoint>(['commit:record-written', 'batch:committed', 'batch:state-merged', 'batch:end'])(
+  test.each<CrashPoint>(['commit:record-written', 'batch:committed', 'batch:input-freed', 'batch:end'])(
     'row 25: is refused when the new one died at %s, after a commit, and the new one goes on',
     async (point) => {
       const stream = await oldProgram();

@@ -43,7 +43,8 @@ export class RateController {
       const rate = estimator.compute({
         timeMs: batch.processingEndTimeMs,
         records: batch.streamIdToInputInfo[streamId]?.records ?? 0,
-        processingDelayMs: batch.processingDelayMs,
+        // While a batch is on its way into the log, the next one is computed.
+        processingDelayMs: batch.computingDelayMs,
         schedulingDelayMs: batch.schedulingDelayMs,
       });
       if (rate !== undefined) source.setRate(rate);

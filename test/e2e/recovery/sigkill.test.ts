@@ -28,7 +28,7 @@ describe('a driver process kills itself with SIGKILL', () => {
     'commit:manifest-written:1',
     'commit:before-record:7',
     'commit:record-written:8',
-    'batch:state-merged:9',
+    'batch:input-freed:9',
     'publish:before:5',
     'publish:one-done:9',
     'retention:half-deleted:1',

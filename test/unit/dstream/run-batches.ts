@@ -32,10 +32,11 @@ const pointsOfBatch = [
   'batch:planned',
   'batch:state-advanced',
   'batch:outputs-run',
+  'batch:sealed',
   'commit:before-record',
   'commit:record-written',
   'batch:committed',
-  'batch:state-merged',
+  'batch:input-freed',
   'batch:end',
 ] as const satisfies readonly CrashPoint[];
 

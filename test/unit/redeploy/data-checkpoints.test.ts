@@ -106,7 +106,7 @@ describe('data checkpoints of a stream', () => {
     'batch:state-advanced',
     'commit:before-record',
     'commit:record-written',
-    'batch:state-merged',
+    'batch:input-freed',
     'commit:manifest-written',
   ])('are of committed batches only, whole or not at all, after a crash at %s', async (point) => {
     const stream = new Checkpointed();

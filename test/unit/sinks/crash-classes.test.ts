@@ -11,7 +11,7 @@ const variants = {
 const matrix: readonly (readonly [string, readonly Place[]])[] = [
   ['row 4: sink staged, not committed', ['batch:outputs-run', 'batch:staged', 'commit:before-record']],
   ['row 8: record applied, process dead', ['commit:record-written']],
-  ['row 13: after commit, before publish', ['batch:committed', 'batch:state-merged', 'publish:before']],
+  ['row 13: after commit, before publish', ['batch:committed', 'batch:input-freed', 'publish:before']],
   ['row 14: mid-publish', ['upsert: before', 'upsert: inside', 'ledger: before', 'ledger: inside', 'publish:one-done']],
   [
     'row 15: after publish, before receipt',

@@ -57,7 +57,7 @@ async function haunt(output: OutputName, at: CrashPoint) {
 
 describe('row 28: a driver that was replaced while it slept, after its commit and before it wrote', () => {
   it('as class A repeats the committed rows, and rows of newer batches stay', async () => {
-    const { before, after, end, writes } = await haunt('table', 'batch:state-merged');
+    const { before, after, end, writes } = await haunt('table', 'batch:input-freed');
     expect(writes('upsert: applied, answer lost')).toBeGreaterThan(0);
     expect(before).toEqual(await calm('table'));
     expect(after).toEqual(before);
@@ -65,7 +65,7 @@ describe('row 28: a driver that was replaced while it slept, after its commit an
   });
 
   it('as class B is refused by the progress of the newer one', async () => {
-    const { before, after, end, writes } = await haunt('ledger', 'batch:state-merged');
+    const { before, after, end, writes } = await haunt('ledger', 'batch:input-freed');
     expect(writes('ledger: before')).toBe(1);
     expect(writes('ledger: applied, answer lost')).toBe(0);
     expect(before).toEqual(await calm('ledger'));
@@ -74,7 +74,7 @@ describe('row 28: a driver that was replaced while it slept, after its commit an
   });
 
   it('as class C finds its output there', async () => {
-    const { before, after, end } = await haunt('folder', 'batch:state-merged');
+    const { before, after, end } = await haunt('folder', 'batch:input-freed');
     expect(before).toEqual(await calm('folder'));
     expect(after).toEqual(before);
     expect(end).toMatchObject({ code: expect.stringMatching(/FENCED/) });
