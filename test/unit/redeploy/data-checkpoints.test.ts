@@ -70,6 +70,26 @@ describe('data checkpoints of a stream', () => {
     await next.stop();
   });
 
+  test('are not given while their batch runs: it may still fail', async () => {
+    const stream = new Deployed();
+    const during: string[] = [];
+    let rows!: DStream<number>;
+    const driven = await stream.start((ssc) => {
+      rows = ssc.sourceStream(topic().source(), { uid: 'numbers' });
+      rows.checkpoint(Seconds(1)).foreachRDD(async (_rdd, time) => {
+        try {
+          during.push(`${rows.slice(time, time).length}`);
+        } catch (error) {
+          during.push((error as Error).message);
+        }
+      });
+    });
+    await driven.runTo(1000);
+    expect(during).toEqual([expect.stringContaining('the batch of 1000 ms')]);
+    expect(rows.slice(new Time(1000), new Time(1000))).toHaveLength(1);
+    await driven.stop();
+  });
+
   test('reach back as far as the context remembers, beside the batches in memory', async () => {
     const stream = new Checkpointed();
     await (await runTo(stream, stream.define(2, 8), 13)).stop();

@@ -140,6 +140,40 @@ describe('mapWithState', () => {
   });
 });
 
+test('a large state is rewritten a thousand values per batch, and reads the same all the while', async () => {
+  const stream = new Deployed();
+  // More than a pane keeps decoded.
+  const keys = 9000;
+  const seen: [number, number][] = [];
+  const define =
+    (isNew: boolean): Define =>
+    (ssc) => {
+      const pack = (n: number): number | Two => (isNew ? { n } : n);
+      const unpack = (stored: unknown): number => (isNew ? (stored as Two).n : (stored as number));
+      const spec = StateSpec.function((key: string, value: number | undefined, state: State<number | Two>) => {
+        state.update(pack(unpack(state.getOption() ?? pack(0)) + value!));
+        return [key, unpack(state.get())] as const;
+      }).initialState(Array.from({ length: keys }, (_, i) => [`k${i}`, pack(i)] as const));
+      const mapped = ssc.sourceStream(everySecond().source(), { uid: 'pairs' }).mapWithState(spec.numPartitions(1), {
+        uid: 'counts',
+        schema: isNew ? { version: 2, migrate: (n: number): Two => ({ n }) } : undefined,
+      });
+      mapped.stateSnapshots().foreachRDD(async (rdd) => {
+        const states = (await rdd.collect()) as [string, unknown][];
+        seen.push([states.length, states.reduce((total, [, stored]) => total + unpack(stored), 0)]);
+      });
+    };
+  await stream.run(define(false), 2);
+  const versions: (string | undefined)[] = [];
+  for (const t of [3, 6, 12]) {
+    await stream.run(define(true), t);
+    versions.push((await stream.status()).fingerprints.counts!.split('@')[1]);
+  }
+  expect(versions).toEqual(['1,2', '1,2', '2']);
+  const initial = (keys * (keys - 1)) / 2;
+  expect(seen).toEqual(Array.from({ length: 12 }, (_, i) => [keys, initial + ((i + 1) * (i + 2)) / 2]));
+});
+
 describe('windows', () => {
   test('of values and of rows read their older panes and slices in the new form', async () => {
     const stream = new Deployed();
