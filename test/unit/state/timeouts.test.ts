@@ -88,4 +88,31 @@ describe('expiring', () => {
     expect(partition.expiring(1001).map(({ key }) => key)).toEqual(['z']);
     expect(partition.expiring(3001).map(({ key }) => key)).toEqual(['z', 'y', 'x']);
   });
+
+  test.each([undefined, 0])('in an order that a restart does not change (cellsMax %s)', (cellsMax) => {
+    const table = newTable(cellsMax);
+    const extents: Uint8Array[] = [];
+    const commit = (batchId: number): void => {
+      extents.push(table.seal(batchId).bytes);
+      table.merge();
+    };
+    const keys = ['d', 'a', 'c', 'b', 'e'];
+    for (const [i, key] of keys.entries()) table.partition(0).put(0, key, key, 1, 1000 + i);
+    commit(1);
+    for (const key of keys.toReversed()) table.partition(0).put(0, key, key, 2, 2000);
+    commit(2);
+    table.partition(0).remove(0, 'c');
+    commit(3);
+    table.partition(0).put(0, 'c', 'c', 4, 2000);
+    commit(4);
+    const restored = newTable(cellsMax);
+    for (const bytes of extents) restored.restore(bytes, true);
+    const order = (of: StateTable): unknown[] =>
+      of
+        .partition(0)
+        .expiring(3000)
+        .map(({ key }) => key);
+    expect(order(restored)).toEqual(order(table));
+    expect(order(table).toSorted()).toEqual(['a', 'b', 'c', 'd', 'e']);
+  });
 });
