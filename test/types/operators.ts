@@ -110,3 +110,26 @@ export function refusesPairOperationsOnOtherRows(words: DStream<string>): void {
   // @ts-expect-error rows are no pairs
   words.mapWithState(StateSpec.function(() => 1));
 }
+
+export function migratesStoredValues(pairs: DStream<readonly [string, number]>): void {
+  const totals = pairs.updateStateByKey(
+    (values, state: { n: number } | undefined) => ({ n: (state?.n ?? 0) + values.length }),
+    { uid: 'totals', schema: { version: 2, migrate: (old: number) => ({ n: old }) } },
+  );
+  same<typeof totals, DStream<[string, { n: number }]>>(true);
+  const spec = StateSpec.function((_key: string, _value: number | undefined, _state: State<{ n: number }>) => 1);
+  const steps = { 1: (old: number) => ({ m: old }), 2: ({ m }: { m: number }) => ({ n: m }) };
+  pairs.mapWithState(spec, { uid: 'last', schema: { version: 3, migrate: steps } }).print();
+  // @ts-expect-error not what the function keeps
+  pairs.mapWithState(spec, { uid: 'last', schema: { version: 2, migrate: () => 'text' } });
+  pairs
+    .reduceByKeyAndWindow((a, b) => a + b, Minutes(1), Seconds(5), {
+      schema: { version: 2, migrate: (old: { sum: number }) => old.sum },
+    })
+    .print();
+  pairs.window(Minutes(1), Seconds(5), {
+    schema: { version: 2, migrate: (old: string): [string, number] => [old, 1] },
+  });
+  const kept: DStream<readonly [string, number]> = pairs.checkpoint(Minutes(1), { uid: 'kept' });
+  kept.print();
+}
