@@ -28,6 +28,8 @@ export interface CheckpointOptions {
    * before it is twice as old. Default 5 minutes.
    */
   readonly silenceThresholdMs?: number | undefined;
+  /** How often a driver looks for requests of tools, one listing each time; 0: never. Default 30 s. */
+  readonly requestPollMs?: number | undefined;
   /** Ends waits between retries. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -46,6 +48,11 @@ export interface CheckpointSettings {
   readonly commitTimeoutMs: number;
   readonly silenceThresholdMs: number;
   readonly signal: AbortSignal | undefined;
+}
+
+/** @throws OPTION_INVALID */
+export function requestPollMs({ requestPollMs: given }: Pick<CheckpointOptions, 'requestPollMs'>): number {
+  return integer('requestPollMs', given ?? 30_000, 0, 2 ** 31 - 1);
 }
 
 const mebibyte = 1024 * 1024;

@@ -33,7 +33,7 @@ export function seed(log: CheckpointLog, content: SeedContent, state: PointState
 }
 
 /** @throws OPTION_INVALID, LIMIT_EXCEEDED, BATCH_NOT_RETAINED */
-function requirePinnable({ savepoints, lastBatch, streamId }: StreamStatus, name: string): void {
+export function requirePinnable({ savepoints, lastBatch, streamId }: StreamStatus, name: string): void {
   if (!nameForm.test(name)) {
     throw new TidemarkError(
       'OPTION_INVALID',

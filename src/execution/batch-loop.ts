@@ -30,6 +30,7 @@ export class BatchLoop {
   /** Aborts when nothing more may run: a stop without grace, a graceful one out of time, a failure. */
   readonly #halt = new AbortController();
   readonly #cancelTasks: () => void;
+  readonly #betweenBatches: () => Promise<void>;
   /** Batches due before it were not waiting for us but for a driver. */
   #readySinceMs = 0;
   #request: StopRequest | undefined;
@@ -37,10 +38,11 @@ export class BatchLoop {
   #failure: Error | undefined;
 
   /** `cancelTasks` makes the tasks of the running batch end with CANCELLED. */
-  constructor(driver: Driver, cancelTasks: () => void) {
+  constructor(driver: Driver, cancelTasks: () => void, betweenBatches: () => Promise<void> = async () => {}) {
     this.#driver = driver;
     this.#pipeline = new CommitPipeline(driver, (error) => this.fail(error));
     this.#cancelTasks = cancelTasks;
+    this.#betweenBatches = betweenBatches;
   }
 
   /** Asks `run` to end. A second request can only make the end sooner. */
@@ -68,6 +70,7 @@ export class BatchLoop {
       let timeMs = this.#nextTimeMs();
       while (await this.#isDue(timeMs)) {
         await this.#runBatch(timeMs);
+        await this.#betweenBatches();
         timeMs = this.#nextTimeMs();
       }
       if (this.#request?.graceful) await this.#finish(this.#request);

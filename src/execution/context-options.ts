@@ -90,6 +90,7 @@ const checkpointOptionNames = [
   'retainMs',
   'commitTimeoutMs',
   'silenceThresholdMs',
+  'requestPollMs',
   'pipelineBatchesMax',
   'pipelineBytesMax',
 ] as const satisfies readonly (keyof ContextCheckpointOptions)[];

@@ -1,5 +1,6 @@
 import { SystemClock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
+import { requestPollMs } from '../checkpoint/checkpoint-options.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import { ListenerBus } from '../observe/listener-bus.ts';
 import { InProcessRunner } from '../rdd/in-process-runner.ts';
@@ -11,6 +12,7 @@ import type { Driver } from './driver.ts';
 import { isInside, runInside } from './inside-stream.ts';
 import { startDriver } from './recovery.ts';
 import type { GivenUp } from './redeploy.ts';
+import { RequestPoll } from './request-poll.ts';
 import { type Stoppable, shutdownHook } from './shutdown-hook.ts';
 import { formatStartReport } from './start-report.ts';
 
@@ -144,7 +146,12 @@ export class StreamLife implements Stoppable {
         fail: (error) => this.#fail(error),
       });
       this.#driver = driver;
-      this.#loop = new BatchLoop(driver, () => this.#cancelBatch());
+      const requests = new RequestPoll(driver, requestPollMs(options), () => this.#drainAsAsked());
+      this.#loop = new BatchLoop(
+        driver,
+        () => this.#cancelBatch(),
+        () => requests.betweenBatches(),
+      );
       await place.probed();
       if (this.#failedBeforeLoop !== undefined) throw this.#failedBeforeLoop;
       if (this.#stopBeforeLoop !== undefined) this.#loop.stop(this.#stopBeforeLoop);
@@ -159,6 +166,13 @@ export class StreamLife implements Stoppable {
       () => this.#end(undefined),
       (error) => this.#end(toError(error)),
     );
+  }
+
+  /** A tool asked for it; the program ends as if it had called stop(). */
+  #drainAsAsked(): void {
+    const { ports, appName, gracefulStopTimeoutMs: timeoutMs } = this.#settings;
+    ports.warn(`'${appName}' was asked through its checkpoint to finish what has arrived and stop.`);
+    this.stop({ graceful: true, timeoutMs }).catch(() => {});
   }
 
   /** Tasks end with CANCELLED, also those that wait for a source. Nothing is read any more after it. */

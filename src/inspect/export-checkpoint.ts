@@ -168,7 +168,7 @@ async function put(to: ObjectStore, name: string, bytes: Uint8Array, id: string,
 }
 
 /** A copy inside of its source would be part of the source. */
-function requireApart(from: ObjectStore, to: ObjectStore): void {
+export function requireApart(from: ObjectStore, to: ObjectStore): void {
   const [outer, inner] = [from.url, to.url].map((url) => `${url.replace(/\/+$/, '')}/`);
   if (!inner!.startsWith(outer!)) return;
   throw new TidemarkError(
@@ -177,7 +177,7 @@ function requireApart(from: ObjectStore, to: ObjectStore): void {
   );
 }
 
-async function requireEmpty(to: ObjectStore): Promise<void> {
+export async function requireEmpty(to: ObjectStore): Promise<void> {
   for await (const { name } of to.list('')) throw notEmpty(to, name);
 }
 

@@ -107,7 +107,7 @@ export interface SavepointRow {
   readonly isAbandoned: boolean;
 }
 
-export function savepointRows({ savepoints }: StreamStatus): readonly SavepointRow[] {
+export function savepointRows({ savepoints }: Pick<StreamStatus, 'savepoints'>): readonly SavepointRow[] {
   return savepoints.map(({ name, batchId, batchTimeMs, pinnedMs, generation, isAbandoned }) => {
     return { name, batchId, batchTimeMs, madeMs: pinnedMs, generation, isAbandoned };
   });
