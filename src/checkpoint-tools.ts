@@ -4,6 +4,7 @@ export {
   type CheckpointStoreOptions,
   exportPositions,
   type HubCheckpoint,
+  type HubConsumer,
   type StreamPositions,
   writeBlobCheckpoints,
 } from './inspect/export-positions.ts';
@@ -14,6 +15,7 @@ export {
   type ManifestRow,
   type OperatorRow,
   type RecordRow,
+  type SavepointRow,
   type SourceRow,
 } from './inspect/inspect-checkpoint.ts';
 export type { OutboxPosition } from './inspect/outbox-position.ts';
@@ -44,6 +46,30 @@ export {
   type VerifyReport,
   verifyCheckpoint,
 } from './inspect/verify-checkpoint.ts';
+export type { AskOptions, WaitProgress } from './operate/ask-driver.ts';
+export { type DrainReport, drainStream } from './operate/drain-stream.ts';
+export type { BatchName } from './operate/find-point.ts';
+export { type ForkOptions, type ForkReport, forkStream } from './operate/fork-stream.ts';
+export {
+  type BlobImportOptions,
+  type BlobImportReport,
+  importBlobCheckpoints,
+} from './operate/import-blob-checkpoints.ts';
+export {
+  type ImportedPosition,
+  type ImportOptions,
+  type ImportReport,
+  importPositions,
+} from './operate/import-positions.ts';
+export type { OperatorOptions } from './operate/operator-options.ts';
+export {
+  planRewind,
+  type RewindOptions,
+  type RewindPlan,
+  type RewindReport,
+  rewindStream,
+} from './operate/rewind-stream.ts';
+export { createSavepoint, listSavepoints, removeSavepoint, type SavepointOptions } from './operate/savepoints.ts';
 export type { EncryptionOptions } from './storage/encryption-keys.ts';
 export type { ObjectStore } from './storage/object-store.ts';
 export type { CheckpointStorageOptions } from './storage/open-checkpoint-store.ts';

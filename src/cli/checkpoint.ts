@@ -1,6 +1,6 @@
 import type { Verb } from './command-line.ts';
 
-/** `tidemark checkpoint ...`: what is told of a stored stream without its program. Loaded when called. */
+/** `tidemark checkpoint ...`: what is told of a stored stream, and done to it, without its program. Loaded when called. */
 export const checkpointVerbs: readonly Verb[] = [
   {
     name: 'checkpoint inspect',
@@ -41,5 +41,40 @@ export const checkpointVerbs: readonly Verb[] = [
     name: 'checkpoint gc',
     summary: 'with --dry-run: what retention would delete, what is orphaned',
     run: async (args) => (await import('./checkpoint-verify.ts')).runGc(args),
+  },
+  {
+    name: 'checkpoint savepoint',
+    summary: 'keep the last batch until the savepoint is removed',
+    run: async (args) => (await import('./checkpoint-savepoint.ts')).runSavepoint(args),
+  },
+  {
+    name: 'checkpoint savepoint ls',
+    summary: 'the savepoints of a stream',
+    run: async (args) => (await import('./checkpoint-savepoint.ts')).runSavepointList(args),
+  },
+  {
+    name: 'checkpoint savepoint rm',
+    summary: 'give a savepoint up',
+    run: async (args) => (await import('./checkpoint-savepoint.ts')).runSavepointRemove(args),
+  },
+  {
+    name: 'checkpoint rewind',
+    summary: 'take a stopped stream back to an earlier batch',
+    run: async (args) => (await import('./checkpoint-rewind.ts')).runRewind(args),
+  },
+  {
+    name: 'checkpoint fork',
+    summary: 'a new stream that goes on from a batch of another one',
+    run: async (args) => (await import('./checkpoint-rewind.ts')).runFork(args),
+  },
+  {
+    name: 'checkpoint drain',
+    summary: 'ask the running driver to finish and stop',
+    run: async (args) => (await import('./checkpoint-rewind.ts')).runDrain(args),
+  },
+  {
+    name: 'checkpoint positions import',
+    summary: 'begin where other consumers, or an export, stand',
+    run: async (args) => (await import('./checkpoint-import.ts')).runPositionsImport(args),
   },
 ];

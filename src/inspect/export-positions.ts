@@ -1,7 +1,7 @@
 import { TidemarkError } from '../base/errors.ts';
 import { readStream } from '../checkpoint/read-checkpoint.ts';
 import type { StoreOptions } from '../storage/open-store.ts';
-import { parseStoreUrl } from '../storage/store-url.ts';
+import { type BlobLocation, parseStoreUrl } from '../storage/store-url.ts';
 import { type CheckpointTarget, type CheckpointToolOptions, noStream, withCheckpoint } from './checkpoint-target.ts';
 import { readStoredGraph } from './stored-graph.ts';
 
@@ -42,11 +42,15 @@ export function exportPositions(
   });
 }
 
-/** One partition as the checkpoint store of the Event Hubs SDKs keeps it. */
-export interface HubCheckpoint {
+/** Who reads an event hub. */
+export interface HubConsumer {
   readonly fullyQualifiedNamespace: string;
   readonly eventHub: string;
   readonly consumerGroup: string;
+}
+
+/** One partition as the checkpoint store of the Event Hubs SDKs keeps it. */
+export interface HubCheckpoint extends HubConsumer {
   readonly partitionId: string;
   /** Of the last event that is in a committed batch. */
   readonly sequenceNumber: number;
@@ -74,19 +78,7 @@ export async function writeBlobCheckpoints(
   options: CheckpointStoreOptions,
 ): Promise<readonly HubCheckpoint[]> {
   const { fullyQualifiedNamespace, container, containerStorage } = options;
-  if (!/^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(fullyQualifiedNamespace)) {
-    throw new TidemarkError(
-      'OPTION_INVALID',
-      `The namespace is '${fullyQualifiedNamespace}'; give the host of the event hubs, such as contoso.servicebus.windows.net.`,
-    );
-  }
-  const location = parseStoreUrl(container);
-  if (location.kind !== 'blob') {
-    throw new TidemarkError(
-      'OPTION_INVALID',
-      `A blob checkpoint store is a container of Azure Blob storage; ${location.url} is none.`,
-    );
-  }
+  const location = checkpointContainer(container, fullyQualifiedNamespace);
   const { sources, streamId } = await exportPositions(target, options);
   const checkpoints = sources.flatMap((source) => hubCheckpoints(source, fullyQualifiedNamespace));
   if (!sources.some(({ kind }) => kind === 'event-hubs')) {
@@ -99,6 +91,22 @@ export async function writeBlobCheckpoints(
   const { putBlobCheckpoints } = await import('./azure-blob-checkpoints.ts');
   await putBlobCheckpoints(location, containerStorage ?? options.storage ?? {}, checkpoints);
   return checkpoints;
+}
+
+/** @throws OPTION_INVALID, URL_INVALID */
+export function checkpointContainer(container: string, fullyQualifiedNamespace: string): BlobLocation {
+  if (!/^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(fullyQualifiedNamespace)) {
+    throw new TidemarkError(
+      'OPTION_INVALID',
+      `The namespace is '${fullyQualifiedNamespace}'; give the host of the event hubs, such as contoso.servicebus.windows.net.`,
+    );
+  }
+  const location = parseStoreUrl(container);
+  if (location.kind === 'blob') return location;
+  throw new TidemarkError(
+    'OPTION_INVALID',
+    `A blob checkpoint store is a container of Azure Blob storage; ${location.url} is none.`,
+  );
 }
 
 function hubCheckpoints(

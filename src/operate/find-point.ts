@@ -57,8 +57,8 @@ function idOf(store: ObjectStore, { batches, savepoints }: LogIndex, name: Batch
 }
 
 /** The stream right after the batch. @throws CHECKPOINT_CORRUPT */
-export function readBatch({ store, index, base, slot }: FoundBatch): Promise<RecoveredStream> {
-  return readPoint(store, index.log.format, { base, slot });
+export function readBatch({ store, index, ...place }: FoundBatch): Promise<RecoveredStream> {
+  return readPoint(store, index.log.format, place);
 }
 
 /**

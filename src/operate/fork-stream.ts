@@ -1,6 +1,5 @@
 import { TidemarkError } from '../base/errors.ts';
 import { SystemRandom } from '../base/random.ts';
-import { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
 import type { Part } from '../checkpoint/content.ts';
 import type { ManifestExtent } from '../checkpoint/log-record.ts';
 import { mapBounded } from '../checkpoint/map-bounded.ts';
@@ -14,8 +13,9 @@ import { onSteadyFloor } from '../inspect/retained-log.ts';
 import { readLogIndex } from '../inspect/state-at.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { StoreOptions } from '../storage/open-store.ts';
+import { createStream } from './create-stream.ts';
 import { type BatchName, checkState, findBatch, pointStateOf, readBatch } from './find-point.ts';
-import { logOptionsOf, type OperatorOptions } from './operator-options.ts';
+import type { OperatorOptions } from './operator-options.ts';
 import { inputsWithBlocks } from './stored-blocks.ts';
 
 export interface ForkOptions extends OperatorOptions {
@@ -81,15 +81,15 @@ async function fork(from: ObjectStore, to: ObjectStore, options: ForkOptions): P
   const { zeroTimeMs, graph, fingerprints } = status;
   const settings = { appName: 'tidemark checkpoint fork', origin };
 
-  const log = await CheckpointLog.takeOver(to, undefined, { zeroTimeMs, graph, settings }, logOptionsOf(options));
-  const state = await copyState(from, to, log.epoch, point, options);
-  await seed(log, { batchId, batchTimeMs, positions, fingerprints, graph, origin }, state);
-  await log.drain([]);
+  const streamId = await createStream(to, { zeroTimeMs, graph, settings }, options, async (log, root) => {
+    const state = await copyState(from, root, log.epoch, point, options);
+    await seed(log, { batchId, batchTimeMs, positions, fingerprints, graph, origin }, state);
+  });
   return {
     from: from.url,
     to: to.url,
     parentStreamId: status.streamId,
-    streamId: log.streamId,
+    streamId,
     batchId,
     batchTimeMs,
     freshInputs,

@@ -1,13 +1,13 @@
 import { TidemarkError } from '../base/errors.ts';
-import { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
 import { seed } from '../checkpoint/operator-records.ts';
 import { readStream } from '../checkpoint/read-checkpoint.ts';
 import type { StreamStatus } from '../checkpoint/records.ts';
 import { type CheckpointTarget, withCheckpoint } from '../inspect/checkpoint-target.ts';
 import { readStoredGraph } from '../inspect/stored-graph.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { createStream } from './create-stream.ts';
 import { holdStream } from './hold-stream.ts';
-import { logOptionsOf, type OperatorOptions } from './operator-options.ts';
+import type { OperatorOptions } from './operator-options.ts';
 
 /** Where one input is to begin: what `exportPositions` tells of it. */
 export interface ImportedPosition {
@@ -50,25 +50,21 @@ export function importPositions(
   return withCheckpoint(target, options, async (store) => {
     const stream = await readStream(store, 'by hint');
     const uids = imported.map(({ uid }) => uid);
-    if (stream === undefined || isUnbegun(stream.status)) {
+    if (stream === undefined) {
       const streamId = await createWith(store, imported, origin, options);
       return { url: store.url, streamId, isNew: true, uids };
     }
     requireSameInputs(store, stream.status, imported);
     return holdStream(store, 'positions import', options, async (log) => {
       const { lastBatch, positions, fingerprints, graph } = log.status;
-      const batchId = lastBatch!.batchId + 1;
-      const { batchTimeMs } = lastBatch!;
+      // Without a batch there is nothing whose id could be followed: positions of an earlier import are replaced.
+      const batchId = lastBatch === undefined ? null : lastBatch.batchId + 1;
+      const batchTimeMs = lastBatch?.batchTimeMs ?? 0;
       const moved = { ...positions, ...positionsOf(imported) };
       await seed(log, { batchId, batchTimeMs, positions: moved, fingerprints, graph, origin }, undefined);
       return { url: store.url, streamId: log.streamId, isNew: false, uids };
     });
   });
-}
-
-/** No program has run a batch: at most an import was here before, and is replaced. */
-function isUnbegun({ lastBatch }: StreamStatus): boolean {
-  return lastBatch === undefined;
 }
 
 async function createWith(
@@ -82,18 +78,8 @@ async function createWith(
   const sources = imported.map(({ uid, kind, identity }) => ({ uid, kind, identity }));
   const graph = { batchIntervalMs: 0, sources, stateful: [], outputs: [], operators: [] };
   const fence = { zeroTimeMs: 0, graph, settings: { appName: 'tidemark checkpoint positions import', origin } };
-  const found = await readStream(store, 'by hint');
-  const log = await CheckpointLog.takeOver(store, found, fence, logOptionsOf(options), (status) => {
-    if (isUnbegun(status)) return;
-    throw new TidemarkError(
-      'FENCED',
-      `A program began to run the stream at ${store.url} at this moment. Nothing was changed.`,
-    );
-  });
   const content = { batchId: null, batchTimeMs: 0, positions: positionsOf(imported), fingerprints: {}, graph, origin };
-  await seed(log, content, undefined);
-  await log.drain([]);
-  return log.streamId;
+  return createStream(store, fence, options, (log) => seed(log, content, undefined));
 }
 
 function positionsOf(imported: readonly ImportedPosition[]): Readonly<Record<string, unknown>> {

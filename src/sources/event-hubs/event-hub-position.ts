@@ -5,7 +5,7 @@ import type { HubProperties, PartitionProperties } from './hub-connection.ts';
 
 /** Where the next batch starts reading, as the checkpoint stores it. */
 export interface EventHubPosition {
-  /** Of the hub, ms: the numbers below mean nothing in a hub that was created anew. */
+  /** Of the hub, ms: the numbers below mean nothing in a hub that was created anew. 0: not known, they were imported. */
   readonly createdOn: number;
   /** By partition id: the next sequence number. */
   readonly partitions: Readonly<Record<string, number>>;
@@ -107,7 +107,7 @@ export function checkSameHub(
   recorded: EventHubPosition,
 ): void {
   const { createdOn, partitionIds } = hub.properties;
-  if (createdOn !== recorded.createdOn) {
+  if (recorded.createdOn !== 0 && createdOn !== recorded.createdOn) {
     throw recreated(
       hub.name,
       `it was created at ${isoTime(createdOn)}, the recorded positions belong to one created at ${isoTime(recorded.createdOn)}`,
