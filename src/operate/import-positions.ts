@@ -40,7 +40,7 @@ export interface ImportReport {
  *
  * @throws OPTION_INVALID, STREAM_NOT_STOPPED, CHECKPOINT_INCOMPATIBLE when an input of the stream is bound to something else
  */
-export function importPositions(
+export async function importPositions(
   target: CheckpointTarget,
   imported: readonly ImportedPosition[],
   options: ImportOptions = {},
