@@ -18,5 +18,7 @@ export interface OperatorOptions extends CheckpointToolOptions {
 }
 
 export function logOptionsOf({ clock, random, crashHook }: OperatorOptions): CheckpointOptions {
-  return { clock: clock ?? new SystemClock(), random: random ?? new SystemRandom(), crashHook };
+  const ports = { clock: clock ?? new SystemClock(), random: random ?? new SystemRandom(), crashHook };
+  // A tool asks the floor after every write, so that the stream need not keep anything longer because a tool may sleep.
+  return { ...ports, silenceThresholdMs: 0 };
 }
