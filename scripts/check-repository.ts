@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkCrashMatrix } from './checks/crash-matrix.ts';
 import { checkRepository, type RepositoryFile } from './checks/repository-rules.ts';
 import { projectRoot } from './steps.ts';
 
@@ -16,7 +17,7 @@ for (const path of listed.split('\0')) {
   // Binary fixtures hold no text to look at.
   if (!bytes.includes(0)) files.push({ path, text: bytes.toString('utf8') });
 }
-const problems = checkRepository(files, (path) => existsSync(join(projectRoot, path)));
+const problems = [...checkRepository(files, (path) => existsSync(join(projectRoot, path))), ...checkCrashMatrix(files)];
 if (files.length === 0) problems.push('no file was read: is this a git checkout?');
 for (const problem of problems) console.error(problem);
 console.log(`repository: ${files.length} files read, ${problems.length} problems`);

@@ -12,6 +12,37 @@ const variants = [
     absent: ['commit:grouped'] as CrashPoint[],
   },
 ];
+/** Where each crash point stands in the table of docs/crash-matrix.md. */
+const rowOf: Readonly<Record<CrashPoint, string>> = {
+  'recovery:read': 'row 30: in the middle of a recovery',
+  'recovery:before-fence': 'row 30: in the middle of a recovery',
+  'recovery:fenced': 'row 30: in the middle of a recovery',
+  'recovery:state-restored': 'row 30: in the middle of a recovery',
+  'recovery:sinks-told': 'row 30: in the middle of a recovery',
+  'recovery:republished': 'row 30: in the middle of a recovery',
+  'recovery:sources-started': 'row 30: in the middle of a recovery',
+  'batch:begin': 'row 2: the plan may be known, no work is done',
+  'batch:planned': 'row 2: the plan may be known, no work is done',
+  'batch:plan-recorded': 'row 2: the plan may be known, no work is done',
+  'batch:state-advanced': 'row 3: in the middle of a batch',
+  'batch:outputs-run': 'row 3: in the middle of a batch',
+  'batch:staged': 'row 4: output staged, no record',
+  'commit:segments-written': 'row 5: segments uploaded, no record',
+  'commit:manifest-written': 'row 17: a manifest uploaded, in no record',
+  'commit:grouped': 'row 16: a record of several batches',
+  'commit:before-record': 'row 6: the record not sent',
+  'commit:record-written': 'row 8: the record in the log, the driver gone',
+  'batch:committed': 'row 13: committed, not published',
+  'batch:state-merged': 'row 13: committed, not published',
+  'publish:before': 'row 13: committed, not published',
+  'publish:one-done': 'row 14: half published',
+  'publish:all-done': 'row 15: published, no receipt',
+  'batch:end': 'row 15: published, no receipt',
+  'retention:floor-raised': 'row 20: in the middle of cleaning',
+  'retention:half-deleted': 'row 20: in the middle of cleaning',
+  'stop:before-drain': 'a stop, not yet recorded',
+};
+const named = (points: readonly CrashPoint[]) => points.map((point) => ({ point, row: rowOf[point] }));
 const occurrences = [1, 2, 7, 13];
 const recoveryPoints = crashPoints.filter((point) => point.startsWith('recovery:'));
 const laterPoints = crashPoints.filter((point) => !point.startsWith('recovery:'));
@@ -47,29 +78,32 @@ describe.each(variants)('$name', ({ checkpoint, absent }) => {
 
   test('a second uninterrupted run leaves the same behind', () => expectRecovered([]));
 
-  describe.each(crashPoints.filter((point) => !absent.includes(point)))('%s', (point) => {
+  describe.each(named(crashPoints.filter((point) => !absent.includes(point))))('$row > $point', ({ point }) => {
     test.each(occurrences)('killed at occurrence %i > everything equals the uninterrupted run', async (occurrence) => {
       await expectRecovered([{ point, occurrence }]);
     });
   });
 
-  describe.each(laterPoints.filter((point) => !absent.includes(point)))('%s, then again', (point) => {
-    test.each(recoveryPoints)(
-      'killed during recovery at %s > everything equals the uninterrupted run',
-      async (again) => {
-        const outcome = await runScenario(
-          [
-            { point, occurrence: point === 'stop:before-drain' ? 1 : 3 },
-            { point: again, occurrence: 1 },
-            { point: again, occurrence: 1 },
-          ],
-          checkpoint,
-        );
-        expectSame(outcome);
-        expect(outcome.crashes).toBe(3);
-      },
-    );
-  });
+  describe.each(named(laterPoints.filter((point) => !absent.includes(point))))(
+    '$row > $point, then again',
+    ({ point }) => {
+      test.each(recoveryPoints)(
+        'killed during recovery at %s > everything equals the uninterrupted run',
+        async (again) => {
+          const outcome = await runScenario(
+            [
+              { point, occurrence: point === 'stop:before-drain' ? 1 : 3 },
+              { point: again, occurrence: 1 },
+              { point: again, occurrence: 1 },
+            ],
+            checkpoint,
+          );
+          expectSame(outcome);
+          expect(outcome.crashes).toBe(3);
+        },
+      );
+    },
+  );
 
   describe('down for 2.5 batches', () => {
     test.each(laterPoints)('after a kill at %s > every row is counted once and replays repeat', async (point) => {

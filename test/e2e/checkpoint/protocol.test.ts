@@ -59,7 +59,7 @@ function protocolSuite(kind: string, open: () => Promise<ObjectStore>): void {
       await store.close();
     });
 
-    it('goes to the last of eight drivers that start at the same time', async () => {
+    it('row 11: goes to the last of eight drivers that start at the same time', async () => {
       const first = await open();
       const stores = await Promise.all(Array.from({ length: 8 }, () => reopen(first)));
       const logs = await Promise.all(stores.map((store) => takeOver(store)));

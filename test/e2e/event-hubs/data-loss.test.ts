@@ -19,7 +19,7 @@ describe('events that are gone', () => {
     return started;
   }
 
-  it('before a restart fail the start with the exact range', async () => {
+  it('row 31: before a restart fail the start with the exact range', async () => {
     await send(emulator, '0', 100);
     const position = await (async () => {
       await using started = await startSource(emulator);
@@ -33,7 +33,7 @@ describe('events that are gone', () => {
     });
   });
 
-  it('before a restart are skipped when that is the policy, counted and reported', async () => {
+  it('row 31: before a restart are skipped when that is the policy, counted and reported', async () => {
     await send(emulator, '0', 100);
     const position = await (async () => {
       await using started = await startSource(emulator);
@@ -96,7 +96,7 @@ describe('events that are gone', () => {
     expect(keysOf(await drain(started.source, 5))).toEqual(sentKeys(['0'], 5, 300));
   });
 
-  it('of a recorded plan leave what is left of it when the policy is to skip', async () => {
+  it('row 31: of a recorded plan leave what is left of it when the policy is to skip', async () => {
     await send(emulator, '0', 300);
     await using first = await startSource(emulator);
     const before = first.source.position();

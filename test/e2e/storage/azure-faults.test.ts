@@ -50,7 +50,7 @@ describe('AzureBlobStore behind a failing network', () => {
   }
 
   describe('an answer lost after the write was stored', () => {
-    it('is recognised by putIfAbsent', async () => {
+    it('row 7: is recognised by putIfAbsent', async () => {
       proxy.script('cut-answer');
       const { result, methods } = await watch(() => store.putIfAbsent('log/1', text('one'), id(1)));
       expect(result).toMatchObject({ status: 'done', recognised: true });
@@ -90,7 +90,7 @@ describe('AzureBlobStore behind a failing network', () => {
     expect(await store.putIfAbsent('a', text('mine'), id(3))).toMatchObject({ status: 'lost' });
   });
 
-  it('stores a write whose first tries never arrived', async () => {
+  it('row 27: stores a write whose first tries never arrived', async () => {
     proxy.script('drop', { status: 503 }, { status: 429, headers: { 'retry-after': '0' } });
     const { result, methods } = await watch(() => store.putIfAbsent('a', text('x'), id(1)));
     expect(result).toMatchObject({ status: 'done', recognised: false });
@@ -98,7 +98,7 @@ describe('AzureBlobStore behind a failing network', () => {
     expect(store.operations.snapshot().put).toMatchObject({ requests: 4, bytesWritten: 4 });
   });
 
-  it.each([408, 429, 500, 503])('tries a read again after HTTP %i', async (status) => {
+  it.each([408, 429, 500, 503])('row 27: tries a read again after HTTP %i', async (status) => {
     await expectDone(direct.putIfAbsent('a', text('x'), id(1)));
     proxy.script({ status }, { status });
     expect(await store.get('a')).toMatchObject({ bytes: text('x') });
@@ -115,7 +115,7 @@ describe('AzureBlobStore behind a failing network', () => {
     expect((await collect(store.list(''))).map(({ name }) => name)).toEqual(['a0', 'a1', 'a2', 'a3', 'a4']);
   });
 
-  it('reads a body again that was cut in the middle', async () => {
+  it('row 27: reads a body again that was cut in the middle', async () => {
     const bytes = new Uint8Array(200_000).fill(7);
     await expectDone(direct.putIfAbsent('a', bytes, id(1)));
     proxy.script('cut-body', 'cut-answer', 'cut-body');

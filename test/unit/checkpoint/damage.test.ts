@@ -93,7 +93,7 @@ describe('the checkpoint of these tests', () => {
 });
 
 describe('a flipped bit', () => {
-  it('anywhere in an object that recovery needs is an error that names the object', async () => {
+  it('row 26: anywhere in an object that recovery needs is an error that names the object', async () => {
     let flips = 0;
     for (const name of needed) {
       const bytes = objects.get(name)!;
@@ -107,7 +107,7 @@ describe('a flipped bit', () => {
     expect(flips).toBeGreaterThan(2000);
   });
 
-  it('in the hint changes nothing but the way', async () => {
+  it('row 18: in the hint changes nothing but the way', async () => {
     const bytes = objects.get('hint')!;
     for (let at = 0; at < bytes.length; at++) {
       const flipped = bytes.slice();
@@ -127,7 +127,7 @@ describe('a flipped bit', () => {
 });
 
 describe('a cut or missing object', () => {
-  it('is an error that names it, whatever its length', async () => {
+  it('row 26: is an error that names it, whatever its length', async () => {
     for (const name of needed) {
       const bytes = objects.get(name)!;
       const lengths = [0, 1, 7, 8, 111, 112, 113, 143, 144, bytes.length >> 1, bytes.length - 33, bytes.length - 1];
@@ -143,7 +143,7 @@ describe('a cut or missing object', () => {
     }
   });
 
-  it('is an error when it is gone, except what can be told from the rest', async () => {
+  it('row 26: is an error when it is gone, except what can be told from the rest', async () => {
     for (const name of needed) {
       const outcome = await recoverWith(name, undefined);
       if (name === 'gc/floor') {
@@ -155,7 +155,7 @@ describe('a cut or missing object', () => {
     }
   });
 
-  it('is noticed at the end of the log as far as the hint has seen', async () => {
+  it('row 32: is noticed at the end of the log as far as the hint has seen', async () => {
     const all = [...objects.keys()].filter((name) => name.startsWith('log/'));
     const newest = all.slice(-4);
     for (const name of newest) await put(name, undefined);
@@ -166,7 +166,7 @@ describe('a cut or missing object', () => {
 });
 
 describe('a swapped object', () => {
-  it('is an error: a record at another slot, a manifest or part under another name', async () => {
+  it('row 26: is an error: a record at another slot, a manifest or part under another name', async () => {
     for (const prefix of ['log/', 'man/', 'seg/', 'snap/']) {
       const names = needed.filter((name) => name.startsWith(prefix));
       const others = [...objects.keys()].filter((name) => name.startsWith(prefix));
@@ -227,7 +227,7 @@ describe('what is left of a checkpoint', () => {
 });
 
 describe('the way without a usable hint', () => {
-  it('is a listing to the same stream', async () => {
+  it('row 18: is a listing to the same stream', async () => {
     for (const bytes of [undefined, new Uint8Array(0), Buffer.from('garbage'), objects.get('format')!]) {
       expect(await recoverWith('hint', bytes)).toEqual(intact);
     }

@@ -163,7 +163,7 @@ describe('batches handed in while a record is on its way', () => {
 });
 
 describe('a record that cannot be written', () => {
-  it('takes all that waits behind it with it, and the log stays closed', async () => {
+  it('row 16: takes all that waits behind it with it, and the log stays closed', async () => {
     const { store, faulty, log } = await setup();
     const young = async () => {
       await CheckpointLog.takeOver(store, await readCheckpoint(store), fence, optionsWith(new JumpingClock(), 2));

@@ -57,7 +57,7 @@ const logPut = { type: 'put', name: /^log\// } as const;
 const code = (expected: string) => expect.objectContaining({ code: expected });
 
 describe('creating the stream', () => {
-  it('crash after the format > the next start finishes it with the same stream id', async () => {
+  it('row 1: crash after the format > the next start finishes it with the same stream id', async () => {
     const { clock, store } = setup();
     const first = takeOver(store, clock, 1, { crashHook: crashAt('recovery:before-fence') });
     await expect(first).rejects.toThrow(Crash);
@@ -68,7 +68,7 @@ describe('creating the stream', () => {
     expect(await store.get('format')).toMatchObject({ bytes: format.status === 'found' && format.bytes });
   });
 
-  it('crash after the fence, again and again > the same stream with a higher epoch', async () => {
+  it('row 30: crash after the fence, again and again > the same stream with a higher epoch', async () => {
     const { clock, store } = setup();
     for (let life = 1; life <= 3; life++) {
       await expect(takeOver(store, clock, life, { crashHook: crashAt('recovery:fenced') })).rejects.toThrow(Crash);
@@ -78,7 +78,7 @@ describe('creating the stream', () => {
     expect(log.recovered.status).toMatchObject({ epoch: 3, lastBatch: undefined, zeroTimeMs: 500 });
   });
 
-  it('by two drivers at once > one stream, and the later fence wins', async () => {
+  it('row 11: by two drivers at once > one stream, and the later fence wins', async () => {
     const { clock, store } = setup();
     const [a, b] = await Promise.all([takeOver(store, clock, 1), takeOver(store, clock, 2)]);
     expect(a.streamId).toBe(b.streamId);
@@ -90,7 +90,7 @@ describe('creating the stream', () => {
 });
 
 describe('a record whose answer is lost', () => {
-  it('and that was applied > is recognised, the batch is there once, the driver goes on', async () => {
+  it('row 7: and that was applied > is recognised, the batch is there once, the driver goes on', async () => {
     const { clock, store, faulty } = setup();
     const log = await takeOver(faulty, clock, 1);
     faulty.inject(logPut, { kind: 'lose-answer' });
@@ -99,7 +99,7 @@ describe('a record whose answer is lost', () => {
     expect((await readCheckpoint(store))!.status).toMatchObject({ tailSlot: 3, lastBatch: { batchId: 2 } });
   });
 
-  it('and that never arrived > is sent again', async () => {
+  it('row 6: and that never arrived > is sent again', async () => {
     const { clock, store, faulty } = setup();
     const log = await takeOver(faulty, clock, 1);
     faulty.inject({ ...logPut, times: 5 }, { kind: 'lose-request' });
@@ -107,7 +107,7 @@ describe('a record whose answer is lost', () => {
     expect((await readCheckpoint(store))!.status.lastBatch?.batchId).toBe(1);
   });
 
-  it('on a store that cannot recognise its writer > is told from another by its content', async () => {
+  it('row 7: on a store that cannot recognise its writer > is told from another by its content', async () => {
     const { clock, store, faulty } = setup();
     const forgetful: ObjectStore = viewOf(faulty, {
       putIfAbsent: async (name, bytes, commitId) => {
@@ -124,7 +124,7 @@ describe('a record whose answer is lost', () => {
     expect((await readCheckpoint(store))!.status.lastBatch?.batchId).toBe(2);
   });
 
-  it('and the process dies > the batch has happened and its handles are open', async () => {
+  it('row 8: and the process dies > the batch has happened and its handles are open', async () => {
     const { clock, store, faulty } = setup();
     const log = await takeOver(faulty, clock, 1, { crashHook: crashAt('commit:record-written') });
     const handles = [{ uid: 'out', batchId: 1, batchTimeMs: 1500, handle: 'staged' }];
@@ -133,7 +133,7 @@ describe('a record whose answer is lost', () => {
     expect((await takeOver(store, clock, 2)).status).toMatchObject({ lastBatch: { batchId: 1 }, unpublished: handles });
   });
 
-  it('until the time is used up > COMMIT_UNKNOWN, no further call, and the next start knows', async () => {
+  it('row 8: until the time is used up > COMMIT_UNKNOWN, no further call, and the next start knows', async () => {
     const { clock, store, faulty } = setup();
     const log = await takeOver(faulty, clock, 1, { commitTimeoutMs: 10_000 });
     faulty.inject(logPut, { kind: 'lose-answer' });
@@ -148,7 +148,7 @@ describe('a record whose answer is lost', () => {
 });
 
 describe('a record that lands late', () => {
-  it('before the next fence > the next driver has it', async () => {
+  it('row 9: before the next fence > the next driver has it', async () => {
     const { clock, store, faulty } = setup();
     const log = await takeOver(faulty, clock, 1);
     let land = (): void => {};
@@ -165,7 +165,7 @@ describe('a record that lands late', () => {
     expect((await takeOver(store, clock, 2)).status).toMatchObject({ epoch: 3, lastBatch: { batchId: 1 } });
   });
 
-  it('after the next fence > has no effect, and the old driver is fenced', async () => {
+  it('row 10: after the next fence > has no effect, and the old driver is fenced', async () => {
     const { clock, store, faulty } = setup();
     const log = await takeOver(faulty, clock, 1);
     let land = (): void => {};
@@ -184,7 +184,7 @@ describe('a record that lands late', () => {
 });
 
 describe('segments', () => {
-  it('of a batch that was never committed > are ignored, and removed once the floor has passed', async () => {
+  it('row 5: of a batch that was never committed > are ignored, and removed once the floor has passed', async () => {
     const { clock, store } = setup();
     const policy = { inlineBytesMax: 10, manifestEveryRecords: 3, silenceThresholdMs: 1000 };
     const crashed = await MiniDriver.start(store, clock, 1, {
@@ -222,7 +222,7 @@ describe('segments', () => {
 describe('a manifest', () => {
   const policy = { manifestEveryRecords: 4, silenceThresholdMs: 1000 };
 
-  it('that no record adopted > changes nothing', async () => {
+  it('row 17: that no record adopted > changes nothing', async () => {
     const { clock, store } = setup();
     const driver = await MiniDriver.start(store, clock, 1, {
       ...policy,
@@ -294,7 +294,7 @@ describe('a manifest', () => {
     expect((await readCheckpoint(store))!.status.lastBatch?.batchId).toBe(1);
   });
 
-  it('that was adopted shortens the recovery, also with the old hint', async () => {
+  it('row 17: that was adopted shortens the recovery, also with the old hint', async () => {
     const { clock, store } = setup();
     const driver = await MiniDriver.start(store, clock, 1, policy);
     const oldHint = await store.get('hint');
@@ -348,7 +348,7 @@ describe('a manifest', () => {
 });
 
 describe('the hint', () => {
-  it('that leads to what was cleaned away long ago > the listing finds the true end', async () => {
+  it('row 18: that leads to what was cleaned away long ago > the listing finds the true end', async () => {
     const { clock, store } = setup();
     const policy = { manifestEveryRecords: 4, silenceThresholdMs: 1000 };
     const driver = await MiniDriver.start(store, clock, 1, policy);
@@ -365,7 +365,7 @@ describe('the hint', () => {
     expect((await MiniDriver.start(store, clock, 2, policy)).nextBatchId).toBe(47);
   });
 
-  it('that has seen a record which is gone > an error, not an older point', async () => {
+  it('row 18: that has seen a record which is gone > an error, not an older point', async () => {
     const { clock, store } = setup();
     const log = await takeOver(store, clock, 1);
     await log.commitBatch(batch(1));
@@ -387,7 +387,7 @@ describe('the hint', () => {
 describe('a driver that sleeps past the retention', () => {
   const policy = { manifestEveryRecords: 3, silenceThresholdMs: 2_000, retainManifests: 1 };
 
-  it('commits into an emptied slot > learns from the floor that it is fenced', async () => {
+  it('row 12: commits into an emptied slot > learns from the floor that it is fenced', async () => {
     const { clock, store } = setup();
     const old = await takeOver(store, clock, 1, policy);
     await old.commitBatch(batch(1));
@@ -411,7 +411,7 @@ describe('a driver that sleeps past the retention', () => {
     expect(await names(store, 'log/')).not.toContain(logName(3));
   });
 
-  it('between the arrival of a record and its answer > learns from the floor at the next one', async () => {
+  it('row 12: between the arrival of a record and its answer > learns from the floor at the next one', async () => {
     const { clock, store, faulty } = setup();
     const old = await takeOver(faulty, clock, 1, { ...policy, commitTimeoutMs: 1_000_000 });
     let wake = (): void => {};
@@ -436,7 +436,7 @@ describe('a driver that sleeps past the retention', () => {
     expect((await readCheckpoint(store))!.status.lastBatch?.batchId).toBe(20);
   });
 
-  it('between the refusal of a record and a look at its slot > is fenced, though its late bytes stand there', async () => {
+  it('row 12: between the refusal of a record and a look at its slot > is fenced, though its late bytes stand there', async () => {
     const { clock, store, faulty } = setup();
     const old = await takeOver(faulty, clock, 1, { ...policy, commitTimeoutMs: 1_000_000 });
     const young = await MiniDriver.start(store, clock, 2, policy);
@@ -457,7 +457,7 @@ describe('a driver that sleeps past the retention', () => {
     await expect(asleep).rejects.toThrow(/cleaned away while this driver was silent/);
   });
 
-  it('between its read and its fence > takes over the stream as it is now', async () => {
+  it('row 12: between its read and its fence > takes over the stream as it is now', async () => {
     const { clock, store } = setup();
     await MiniDriver.start(store, clock, 1, policy);
     const found = await readCheckpoint(store);
@@ -489,7 +489,7 @@ describe('retention', () => {
   const policy = { manifestEveryRecords: 4, silenceThresholdMs: 1000 };
 
   it.each(['retention:floor-raised', 'retention:half-deleted'] as const)(
-    'crash at %s > the next driver finishes it',
+    'row 20: crash at %s > the next driver finishes it',
     async (point) => {
       const { clock, store } = setup();
       const driver = await MiniDriver.start(store, clock, 1, { ...policy, crashHook: crashAt(point) });
@@ -567,7 +567,7 @@ describe('retention', () => {
 });
 
 describe('an outage', () => {
-  it('of credentials in mid-stream is waited out', async () => {
+  it('row 27: of credentials in mid-stream is waited out', async () => {
     const { clock, store, faulty } = setup();
     const log = await takeOver(faulty, clock, 1);
     const expired = new TidemarkError('CREDENTIALS_INVALID', 'the token has expired');
@@ -587,7 +587,7 @@ describe('an outage', () => {
     expect(clock.now()).toBe(startedMs);
   });
 
-  it('while the occupant of a slot is read is no false fence', async () => {
+  it('row 27: while the occupant of a slot is read is no false fence', async () => {
     const { clock, store, faulty } = setup();
     const log = await takeOver(faulty, clock, 1);
     await takeOver(store, clock, 2);

@@ -59,7 +59,7 @@ describe('a savepoint', () => {
     expect(savepoint).toMatchObject({ name: 'before-upgrade', batchId: 3, slot: 4, requestId: null, manifest: null });
   });
 
-  it('keeps its batch whole while the floor passes it, and nothing when it is removed', async () => {
+  it('row 22: keeps its batch whole while the floor passes it, and nothing when it is removed', async () => {
     const { clock, store } = setup();
     const driver = await MiniDriver.start(store, clock, 1, policy);
     await run(driver, clock, 57);
@@ -142,7 +142,7 @@ class Crash extends Error {}
 
 describe('savepoints of drivers that die anywhere', () => {
   it.each(Array.from({ length: 12 }, (_, seed) => seed))(
-    'are whole as long as they are there (seed %i)',
+    'row 22: are whole as long as they are there (seed %i)',
     async (seed) => {
       const { clock, store } = setup();
       const random = new SeededRandom(1000 + seed);

@@ -16,7 +16,7 @@ function numbers(until = 30): MemoryTopic<number> {
 }
 
 describe('a function of the program that throws', () => {
-  test('is tried four times, then ends the stream with its cause; the next start runs the same batch', async () => {
+  test('row 3: is tried four times, then ends the stream with its cause; the next start runs the same batch', async () => {
     const stream = new TestStream();
     const topic = numbers();
     const shelf = new Shelf();
@@ -59,7 +59,7 @@ describe('a function of the program that throws', () => {
     expect([...shelf.published.values()].flat(2)).toEqual(['sum', 1, 'sum', 3, 'sum', 6, 'sum', 10]);
   });
 
-  test('sees the state as it was when its task is tried again', async () => {
+  test('row 3: sees the state as it was when its task is tried again', async () => {
     const stream = new TestStream();
     const topic = new MemoryTopic<readonly [string, number]>('pairs', 1);
     for (let t = 1; t <= 4; t++) topic.send(t * 1000, 0, ['a', 1], ['b', 1]);
@@ -231,7 +231,7 @@ describe('two drivers on one checkpoint', () => {
     });
   }
 
-  test('the older one ends FENCED at its next commit, and publishes, prints and deletes nothing more', async () => {
+  test('row 10: the older one ends FENCED at its next commit, and publishes, prints and deletes nothing more', async () => {
     const stream = new TestStream();
     const topic = numbers();
     const outputs = { older: new Shelf(), newer: new Shelf() };
@@ -307,7 +307,7 @@ describe('a store that fails', () => {
     expect([...shelf.published.values()].flat()).toEqual([1, 2]);
   });
 
-  test('whose answer to a commit is lost is asked again, and the batch counts once', async () => {
+  test('row 7: whose answer to a commit is lost is asked again, and the batch counts once', async () => {
     const stream = new TestStream();
     const topic = numbers();
     const shelf = new Shelf();

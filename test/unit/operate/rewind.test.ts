@@ -61,7 +61,7 @@ describe.each([
   });
 });
 
-test('sinks are told at every start until a batch of the new generation is committed', async () => {
+test('row 23: sinks are told at every start until a batch of the new generation is committed', async () => {
   const run = new Run();
   await run.to(10_000, recordsOnly);
   await rewindStream(run.store, 5, { clock: run.clock });

@@ -34,7 +34,7 @@ describe('FileStore', () => {
       expect(await readFile(join(folder, 'out', 'a.jsonl'), 'utf8')).toBe('{}\n');
     });
 
-    it('leaves no temporary file behind and shows none of another writer', async () => {
+    it('row 29: leaves no temporary file behind and shows none of another writer', async () => {
       const store = await openFileStore(locate(folder));
       await expectDone(store.putIfAbsent('a', text('x'), id(1)));
       const temporary = join(folder, '.tidemark-store', 'temporary');
@@ -99,7 +99,7 @@ describe('FileStore', () => {
       await expect(openFileStore(locate(join(folder, 'file')))).rejects.toMatchObject({ code: 'URL_INVALID' });
     });
 
-    it('creates nothing when a file cannot be synced, and takes no more calls', async () => {
+    it('row 29: creates nothing when a file cannot be synced, and takes no more calls', async () => {
       const store = await openFileStore(locate(folder), { syncFile: failFor((path) => path.includes('temporary')) });
       await expect(store.putIfAbsent('a', text('x'), id(1))).rejects.toMatchObject({
         code: 'STORE_UNAVAILABLE',
@@ -109,7 +109,7 @@ describe('FileStore', () => {
       expect(await (await openFileStore(locate(folder))).get('a')).toMatchObject({ status: 'missing' });
     });
 
-    it('does not know the outcome when only the folder cannot be synced', async () => {
+    it('row 29: does not know the outcome when only the folder cannot be synced', async () => {
       await expectDone((await openFileStore(locate(folder))).putIfAbsent('log/0', text('x'), id(0)));
       const store = await openFileStore(locate(folder), { syncFile: failFor((path) => path.endsWith('log')) });
       expect(await store.putIfAbsent('log/1', text('x'), id(1))).toMatchObject({ status: 'unknown' });
