@@ -6,7 +6,7 @@ import { writeExtents } from './extent-writer.ts';
 import type { Manifest, ManifestExtent, ManifestReference, RetainedManifest, RetiredObject } from './log-record.ts';
 import type { LogTail } from './log-writer.ts';
 import { encodeManifest } from './manifest-codec.ts';
-import { manifestName, snapshotName } from './object-names.ts';
+import { manifestName, parseContentName, snapshotName } from './object-names.ts';
 import type { StateExtent, StreamStatus } from './records.ts';
 
 /** What the next manifest needs of an operator: its whole state, or what changed since the manifest in force. */
@@ -95,20 +95,30 @@ export async function writeManifestObjects(
 /**
  * The newest manifest that is old enough to begin at, once one more manifest follows `older`. Old enough: so many newer
  * ones exist, and all records up to it are twice as old as the silence after which a writer asks the floor (W3): any
- * writer there has been, since a driver that was started with a longer silence may still sleep.
+ * writer there has been, since a driver that was started with a longer silence may still sleep. And no segment is needed any
+ * more that holds rows which are not known to be published.
  */
 export function floorAfter(
   older: readonly RetainedManifest[],
   floor: number,
   serverTimeMs: number,
-  status: Pick<StreamStatus, 'silenceThresholdMs'>,
+  status: Pick<StreamStatus, 'silenceThresholdMs' | 'unpublished'>,
   settings: Pick<CheckpointSettings, 'retainManifests' | 'retainMs' | 'silenceThresholdMs'>,
 ): number {
   const ageMs = Math.max(2 * settings.silenceThresholdMs, 2 * status.silenceThresholdMs, settings.retainMs);
+  const neededFrom = oldestUnpublished(status);
   const candidates = older
     .slice(0, Math.max(0, older.length - settings.retainManifests + 2))
-    .filter((manifest) => serverTimeMs - manifest.serverTimeMs > ageMs);
+    .filter((manifest) => serverTimeMs - manifest.serverTimeMs > ageMs && manifest.slot < neededFrom);
   return Math.max(floor, candidates.at(-1)?.slot ?? 0);
+}
+
+/** Slot of the oldest segment that a handle without a receipt needs; inline rows stand in the status itself. */
+function oldestUnpublished({ unpublished }: Pick<StreamStatus, 'unpublished'>): number {
+  const slots = unpublished.flatMap(({ rows }) => {
+    return rows?.kind === 'parts' ? rows.parts.map(({ object }) => parseContentName(object)?.slot ?? 0) : [];
+  });
+  return Math.min(Number.POSITIVE_INFINITY, ...slots);
 }
 
 /** Manifests that are kept beside the next one. */

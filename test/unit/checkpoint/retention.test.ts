@@ -4,7 +4,7 @@ import { parseLogName } from '../../../src/checkpoint/object-names.ts';
 import { readFloor } from '../../../src/checkpoint/root-objects.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
 import { MiniDriver } from './mini-driver.ts';
-import { JumpingClock } from './support.ts';
+import { batch, JumpingClock } from './support.ts';
 
 async function countByPrefix(store: MemoryStore): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
@@ -16,6 +16,32 @@ async function countByPrefix(store: MemoryStore): Promise<Record<string, number>
 }
 
 class Crash extends Error {}
+
+describe('rows of an output', () => {
+  it('that are not known to be published stay, however far the log goes on, and then go', async () => {
+    const clock = new JumpingClock();
+    const store = new MemoryStore({ clock });
+    const policy = { manifestEveryRecords: 2, retainManifests: 1, silenceThresholdMs: 0, inlineBytesMax: 0 };
+    const driver = await MiniDriver.start(store, clock, 1, policy);
+    const unchanged = () => [...driver.states.values()].map((state) => state.delta([]));
+    const bytes = new TextEncoder().encode('rows');
+    const handles = [{ uid: 'out', batchId: 1, batchTimeMs: 1500, handle: 'h' }];
+    await driver.log.commitBatch(batch(1, { deltas: unchanged(), handles, outputs: [{ uid: 'out', bytes }] }));
+    const run = async (batches: number): Promise<void> => {
+      for (let i = 0; i < batches; i++) {
+        clock.advanceBy(1000);
+        await driver.runBatch();
+      }
+    };
+    await run(30);
+    const { rows } = driver.log.status.unpublished[0]!;
+    expect(Buffer.from(await driver.log.readContent(rows!)).toString()).toBe('rows');
+    const receipts = [{ uid: 'out', batchId: 1 }];
+    await driver.log.commitBatch(batch(driver.nextBatchId, { deltas: unchanged(), receipts }));
+    await run(10);
+    await expect(driver.log.readContent(rows!)).rejects.toMatchObject({ code: 'CHECKPOINT_CORRUPT' });
+  });
+});
 
 describe('a long run', () => {
   it('of 20,000 batches with crashes keeps the objects and the reads of a recovery bounded', async () => {
