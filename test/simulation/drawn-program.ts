@@ -1,7 +1,7 @@
 import type { Random } from '../../src/base/random.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Duration } from '../../src/base/time.ts';
-import type { CheckpointOptions } from '../../src/checkpoint/checkpoint-options.ts';
+import type { StreamingContextOptions } from '../../src/execution/context-options.ts';
 
 /** What every row holds. The rest of a row, its partition and sequence number, comes from the simulator. */
 export interface Reading {
@@ -34,7 +34,7 @@ export type OperatorShape = OutputShape &
 /** One deployed version of the program. */
 export interface VersionShape {
   readonly parallelism: number;
-  readonly checkpoint: Partial<Omit<CheckpointOptions, 'clock' | 'random' | 'crashHook' | 'signal'>>;
+  readonly checkpoint: NonNullable<StreamingContextOptions['checkpoint']>;
   /** Outputs whose state this version gives up. */
   readonly drops: readonly string[];
 }
@@ -53,6 +53,8 @@ export interface ProgramShape {
   /** By output name, which is also the operator's uid. */
   readonly outputs: ReadonlyMap<string, OperatorShape>;
   readonly versions: readonly VersionShape[];
+  /** Sleepers and what is cleaned away under them, in many of these seeds: else it takes thousands to meet a rare case. */
+  readonly hasSleepers: boolean;
 }
 
 /** A program of the engine drawn from a seed: sources, operators, outputs, options and their changes over redeploys. */
@@ -60,7 +62,7 @@ export function drawProgram(seed: number): ProgramShape {
   const random = new SeededRandom(seed ^ 0x9e3779b9);
   const chance = (probability: number): boolean => random.next() < probability;
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random.next() * choices.length)]!;
-  const intervalMs = pick(250, 1000, 1000, 5000, 60_000, 3_600_000);
+  const intervalMs = pick(50, 250, 1000, 5000, 60_000, 3_600_000);
   const outputs = new Map<string, OperatorShape>();
   const add = (name: string, shape: OperatorShape): void => void outputs.set(name, shape);
   // Few of them per seed: the run is short, and combinations come from the number of seeds.
@@ -94,6 +96,7 @@ export function drawProgram(seed: number): ProgramShape {
   if (chance(0.25)) add('recent', { kind: 'recent', length: pick(2, 3), slide: pick(1, 2), mode: modeOfSliding() });
   if (outputs.size === 0) add('lists', { kind: 'lists', removeAt: 9, mode: mode() });
   const versions = pick(1, 1, 2, 3);
+  const hasSleepers = chance(0.25);
   return {
     seed,
     batchInterval: new Duration(intervalMs),
@@ -106,7 +109,10 @@ export function drawProgram(seed: number): ProgramShape {
     rowsPerPartitionMax: pick(undefined, undefined, 4),
     keys: ['a', 'b', 1, '1', 'long key', 'x'].slice(0, pick(2, 4, 6)),
     outputs,
-    versions: Array.from({ length: versions }, (_, version) => drawVersion(random, version, intervalMs, outputs)),
+    versions: Array.from({ length: versions }, (_, version) =>
+      drawVersion(random, version, intervalMs, outputs, hasSleepers),
+    ),
+    hasSleepers,
   };
 }
 
@@ -115,6 +121,7 @@ function drawVersion(
   version: number,
   intervalMs: number,
   outputs: ReadonlyMap<string, OperatorShape>,
+  hasSleepers: boolean,
 ): VersionShape {
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random.next() * choices.length)]!;
   const stateful = [...outputs].filter(([, { kind }]) => kind === 'lists' || kind === 'sessions');
@@ -123,13 +130,15 @@ function drawVersion(
     checkpoint: {
       inlineBytesMax: pick(0, 100, 4_000_000),
       segmentBytesMax: pick(100, 100_000),
-      manifestEveryRecords: pick(1, 3, 5, 8),
+      manifestEveryRecords: hasSleepers ? 1 : pick(1, 3, 5, 8),
       manifestEveryBytes: pick(500, 1_000_000, 1_000_000),
       compactionAlpha: pick(0, 0.5, 5),
-      retainManifests: pick(1, 2, 3),
+      retainManifests: hasSleepers ? 1 : pick(1, 2, 3),
+      pipelineBatchesMax: pick(1, 2, 8),
+      pipelineBytesMax: pick(100, 1_000_000),
       commitTimeoutMs: pick(1000, 30_000, 300_000),
       // Short enough that things are deleted within the run, and that sleepers sleep longer.
-      silenceThresholdMs: Math.floor(intervalMs * pick(0.5, 1, 2, 1000)),
+      silenceThresholdMs: Math.floor(intervalMs * (hasSleepers ? pick(0.5, 0.5, 5) : pick(0.5, 1, 2, 1000))),
     },
     drops: version > 0 && random.next() < 0.4 ? stateful.slice(0, 1).map(([name]) => name) : [],
   };

@@ -22,7 +22,7 @@ export function buildProgram(shape: ProgramShape, driver: SimulatedProgram<Readi
   });
   const rows = ssc.sourceStream(driver.source(), { uid: 'input' });
   for (const [name, operator] of shape.outputs) {
-    const stream = buildOperator(rows, name, operator, shape.batchInterval.milliseconds);
+    const stream = buildOperator(driver, rows, name, operator, shape.batchInterval.milliseconds);
     if (operator.mode === 'acts') stream.foreachRDD(driver.act(name), { uid: `${name}-out` });
     else if (operator.mode === 'writes') stream.saveTo(driver.writer(name), { uid: `${name}-out` });
     else stream.saveTo(driver.sink(name), { uid: `${name}-out` });
@@ -32,6 +32,7 @@ export function buildProgram(shape: ProgramShape, driver: SimulatedProgram<Readi
 }
 
 function buildOperator(
+  driver: SimulatedProgram<Reading>,
   rows: DStream<SimulatedRow<Reading>>,
   uid: string,
   operator: OperatorShape,
@@ -50,12 +51,12 @@ function buildOperator(
       return values.reduceByKey((a, b) => a + b);
     case 'lists':
       return origins.updateStateByKey(
-        (added, state: Origin[] | undefined) => {
+        driver.flaky((added: readonly Origin[], state: Origin[] | undefined) => {
           // Changes its argument in place, as user code does.
           const list = state ?? [];
           list.push(...added);
           return list.length >= operator.removeAt ? undefined : list;
-        },
+        }),
         { uid },
       );
     case 'sessions': {

@@ -20,6 +20,7 @@ export function simulateSeed(seed: number, trace?: (line: string) => void): Prom
       rowsPerBatch: shape.rowsPerBatch,
       rowsPerPartitionMax: shape.rowsPerPartitionMax,
     },
+    faults: shape.hasSleepers ? { freezeAtPoint: 0.02, lostAnswer: 0.05, crashAtPoint: 0 } : undefined,
     batchInterval: shape.batchInterval,
     intervals: shape.intervals,
     versions: shape.versions.length,

@@ -23,6 +23,8 @@ export interface SimulatedProgram<T> {
   sink<R>(output: string): StagedSink<R>;
   /** A sink of class `idempotent`. Its rows are not part of the committed batch, but of `verifyWritten`. */
   writer<R>(output: string): IdempotentSink<R>;
+  /** `f`, but for now and then, when it throws: as a function does that asks a service. */
+  flaky<A extends readonly unknown[], R>(f: (...args: A) => R): (...args: A) => R;
   /** The body of a `foreachRDD`: an output that acts during the batch, at least once. */
   act<R>(output: string): ForeachBody<R>;
 }
@@ -77,6 +79,15 @@ export class SimulatedDriver<T> implements SimulatedProgram<T> {
 
   writer<R>(output: string): IdempotentSink<R> {
     return new SimulatedWriter<T, R>(this, output);
+  }
+
+  flaky<A extends readonly unknown[], R>(f: (...args: A) => R): (...args: A) => R {
+    const { world } = this.process;
+    return (...args) => {
+      if (world.chance(this.simulation.faults().failedCall))
+        throw new Error('Simulated: a function of the program failed.');
+      return f(...args);
+    };
   }
 
   act<R>(output: string): ForeachBody<R> {

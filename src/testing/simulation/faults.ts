@@ -41,6 +41,8 @@ export interface SimulationFaults {
   readonly deploy: number;
   /** Per partition read: the source fails, and the task is tried again. */
   readonly failedRead: number;
+  /** Per call of a function that went through `flaky`: it throws, and the task is tried again. */
+  readonly failedCall: number;
 }
 
 export const noFaults: SimulationFaults = {
@@ -62,6 +64,7 @@ export const noFaults: SimulationFaults = {
   stop: 0,
   deploy: 0.15,
   failedRead: 0,
+  failedCall: 0,
 };
 
 /** The highest chances: with all of them at once a driver gets through a few batches of its life. */
@@ -84,6 +87,7 @@ const worstFaults: SimulationFaults = {
   stop: 0.15,
   deploy: 0.3,
   failedRead: 0.1,
+  failedCall: 0.05,
 };
 
 /**

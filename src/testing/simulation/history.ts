@@ -109,8 +109,8 @@ export class History<T> {
   }
 
   #recorded(record: MarkedRecord): void {
-    const { kind, slot, driver, plans } = record;
-    if (kind === 'plan') for (const plan of plans) this.plans.recorded(plan);
+    const { kind, slot, driver, planned } = record;
+    if (kind === 'plan' || kind === 'batch') for (const plan of planned) this.plans.recorded(plan);
     if (kind === 'batch') this.#committed(record);
     if (kind !== 'fence') return;
     if (driver === undefined) this.#verdict.fail(`Fence ${slot} does not show the name of its program.`);
@@ -119,19 +119,15 @@ export class History<T> {
     this.#options.onFence({ slot, version: this.#options.versionOf(driver), lastBatchId: this.#lastBatchId });
   }
 
-  /** The record names the plan whose end it commits and, if it records one, the plan that follows it. */
-  #committed({ slot, plans, outs }: MarkedRecord): void {
-    const ids = [...plans];
-    const isNext = (id: number): boolean => ids.includes(this.plans.at(id).previous ?? -1);
-    const [end, ...others] = ids.filter((id) => !isNext(id));
-    if (end === undefined || others.length > 0) {
-      this.#verdict.fail(`Record ${slot} commits no position, or several: plans ${ids.join(', ')}.`); // H2
-    }
-    for (const id of ids) if (isNext(id)) this.plans.recorded(id);
+  /** The record holds the positions where its batches end, and perhaps the plan of the batch after them. */
+  #committed({ slot, positions, planned, outs }: MarkedRecord): void {
+    const ends = [...positions].filter((id) => !planned.has(id)).sort((a, b) => a - b);
+    const end = ends.at(-1);
+    if (end === undefined) this.#verdict.fail(`Record ${slot} commits no position.`); // H2
     const chain = this.plans.chain(this.#lastPlan, end);
-    if (chain === undefined) {
+    if (chain === undefined || chain.length !== ends.length || chain.some(({ id }, index) => id !== ends[index])) {
       this.#verdict.fail(
-        `Record ${slot} commits plan ${end}, which does not follow plan ${this.#lastPlan}: rows are lost or doubled.`,
+        `Record ${slot} commits plans ${ends.join(', ')}, which do not follow plan ${this.#lastPlan}: rows are lost or doubled.`,
       ); // H2
     }
     const committed = outs.map((id) => this.outputs.committed(id));

@@ -2,7 +2,8 @@
  * Marks are short texts that the simulator's sources, sinks and names carry into the checkpoint. The verifier finds them in
  * the raw bytes of a record, so it learns what the record commits without any code of the engine.
  */
-export type MarkKind = 'plan' | 'out' | 'driver';
+/** `plan`: the position where a plan ends; `range`: stands in the ranges of a plan, so only where the plan itself is stored. */
+export type MarkKind = 'plan' | 'range' | 'out' | 'driver';
 
 export function markOf(kind: MarkKind, id: number): string {
   return `[[${kind}:${id}]]`;
@@ -10,7 +11,7 @@ export function markOf(kind: MarkKind, id: number): string {
 
 /** @throws Error when `text` is not such a mark. */
 export function parseMark(kind: MarkKind, text: unknown): number {
-  const match = typeof text === 'string' ? /^\[\[(plan|out|driver):(\d+)\]\]$/.exec(text) : null;
+  const match = typeof text === 'string' ? /^\[\[(plan|range|out|driver):(\d+)\]\]$/.exec(text) : null;
   if (match?.[1] !== kind) throw new Error(`${JSON.stringify(text)} is not a ${kind} that was given to the engine.`);
   return Number(match[2]);
 }
@@ -22,7 +23,10 @@ export interface MarkedRecord {
   readonly kind: RecordKind;
   readonly slot: number;
   readonly epoch: number;
-  readonly plans: ReadonlySet<number>;
+  /** Positions it holds. */
+  readonly positions: ReadonlySet<number>;
+  /** Plans it holds. */
+  readonly planned: ReadonlySet<number>;
   readonly outs: readonly number[];
   readonly driver: number | undefined;
   /** Objects it names. */
@@ -35,11 +39,13 @@ const kinds: Readonly<Record<number, RecordKind>> = { 2: 'fence', 3: 'batch', 4:
 export function readMarkedRecord(bytes: Uint8Array): MarkedRecord {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  const plans = new Set<number>();
+  const positions = new Set<number>();
+  const planned = new Set<number>();
   const outs: number[] = [];
   let driver: number | undefined;
-  for (const [, kind, id] of text.matchAll(/\[\[(plan|out|driver):(\d+)\]\]/g)) {
-    if (kind === 'plan') plans.add(Number(id));
+  for (const [, kind, id] of text.matchAll(/\[\[(plan|range|out|driver):(\d+)\]\]/g)) {
+    if (kind === 'plan') positions.add(Number(id));
+    else if (kind === 'range') planned.add(Number(id));
     else if (kind === 'out') outs.push(Number(id));
     else driver = Number(id);
   }
@@ -47,7 +53,8 @@ export function readMarkedRecord(bytes: Uint8Array): MarkedRecord {
     kind: kinds[view.getUint16(12, true)] ?? 'other',
     slot: slotOf(bytes),
     epoch: Number(view.getBigUint64(24, true)),
-    plans,
+    positions,
+    planned,
     outs,
     driver,
     references: text.match(/(?:seg|snap|man)\/[0-9a-f-]{20,}/g) ?? [],

@@ -61,13 +61,13 @@ export class SimulatedSource<T> implements Source<SimulatedRow<T>> {
       .map((end, partition) => Math.min(end, (from[partition] ?? 0) + options.rowsPerPartitionMax));
     this.#plan = history.plans.add({ previous, from, to, batchTimeMs });
     this.#driver.plans.set(batchTimeMs, this.#plan);
-    const mark = markOf('plan', this.#plan);
+    const mark = markOf('range', this.#plan);
     const partitions = to.map((end, partition): PlannedRange => {
       return { mark, partition, from: from[partition] ?? 0, to: end };
     });
     return {
       partitions,
-      position: { mark },
+      position: this.position(),
       records: partitions.reduce((sum, range) => sum + range.to - range.from, 0),
     };
   }
@@ -87,7 +87,7 @@ export class SimulatedSource<T> implements Source<SimulatedRow<T>> {
     const { simulation } = this.#driver;
     const { history, topic, verdict } = simulation;
     const range = plan.partitions[partition] as PlannedRange;
-    const made = history.plans.at(parseMark('plan', range.mark));
+    const made = history.plans.at(parseMark('range', range.mark));
     if (range.from !== (made.from[range.partition] ?? 0) || range.to !== made.to[range.partition]) {
       verdict.violate(
         `Plan ${made.id} was given back with [${range.from}, ${range.to}) of partition ${range.partition}.`,
