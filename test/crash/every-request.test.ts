@@ -141,7 +141,7 @@ function occurrencesOf(kind: RegExp, most: number): readonly number[] {
   return all.filter((_, index) => index % Math.ceil(all.length / most) === 0);
 }
 
-describe.each(rows)('%s', (_row, kind, moments) => {
+describe.each(rows)('%s', { timeout: 120_000 }, (_row, kind, moments) => {
   it.each(moments)('%s > the next start goes on as if nothing had happened', async (moment) => {
     for (const request of occurrencesOf(kind, 5)) {
       const run = new Run();

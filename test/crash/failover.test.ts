@@ -71,7 +71,7 @@ async function startOf(store: MemoryStore): Promise<number | string> {
   }
 }
 
-describe('row 32: a failover', () => {
+describe('row 32: a failover', { timeout: 120_000 }, () => {
   it('that loses the newest writes > the stream is at an earlier batch, whole, or the missing object is named', async () => {
     const outcomes: (number | string)[] = [];
     for (let lost = 0; lost < 60; lost++)

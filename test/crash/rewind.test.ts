@@ -71,7 +71,7 @@ describe('row 21: a replaced driver goes on deleting after a rewind', () => {
   });
 });
 
-describe('row 23: a rewind dies', () => {
+describe('row 23: a rewind dies', { timeout: 120_000 }, () => {
   it('at every one of its steps > the stream is where it was or gone back, and the generation rises once', async () => {
     const target = 31;
     let [before, after] = [0, 0];

@@ -5,8 +5,10 @@ import { mutations } from './mutations.ts';
 import { Protocol } from './protocol.ts';
 
 const statesMax = 5_000_000;
+// A few seconds of work each; a machine that does much else may take its time.
+const timeout = 180_000;
 
-describe.each(questions)('$configuration.name', ({ configuration, statesMin, mutations: leftOut }) => {
+describe.each(questions)('$configuration.name', { timeout }, ({ configuration, statesMin, mutations: leftOut }) => {
   it('holds in every reachable world', () => {
     const { states, exhausted, violation } = explore(new Protocol(configuration), statesMax);
     console.log(`${configuration.name}: ${states} states`);
