@@ -1,5 +1,6 @@
 import type { Clock } from '../../../src/base/clock.ts';
 import { ManualClock } from '../../../src/base/clock.ts';
+import type { CrashHook } from '../../../src/base/crash-points.ts';
 import { Milliseconds } from '../../../src/base/time.ts';
 import type { LogRecord } from '../../../src/checkpoint/log-record.ts';
 import { logName } from '../../../src/checkpoint/object-names.ts';
@@ -9,7 +10,7 @@ import type { ContextCheckpointOptions } from '../../../src/execution/context-op
 import type { BatchInfo } from '../../../src/observe/streaming-listener.ts';
 import type { StagedSink } from '../../../src/sinks/sink.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
-import type { PutOutcome } from '../../../src/storage/object-store.ts';
+import type { ObjectStore, PutOutcome } from '../../../src/storage/object-store.ts';
 import { StreamingContext } from '../../../src/streaming-context.ts';
 import { MemoryTopic } from '../../../src/testing/memory-topic.ts';
 
@@ -60,6 +61,13 @@ export interface TimedOptions {
   readonly acts?: boolean;
 }
 
+/** Of one driver. */
+export interface LifeOptions {
+  /** What it uses instead of the store itself. */
+  readonly store?: ObjectStore;
+  readonly crashHook?: CrashHook;
+}
+
 /** What became visible, in order, and when. */
 export interface Shown {
   readonly batchId: number;
@@ -91,12 +99,12 @@ export class TimedStream {
     for (let t = 1; t <= 2000; t++) this.topic.send(t * options.intervalMs, 0, [`k${t % 5}`, t]);
   }
 
-  async start(): Promise<void> {
+  async start({ store = this.store, crashHook }: LifeOptions = {}): Promise<void> {
     const { intervalMs, checkpoint = {}, define, acts } = this.#options;
     this.isStopped = false;
     this.error = undefined;
     this.context = await this.#whileTimePasses(
-      StreamingContext.getOrCreate(this.store, () => {
+      StreamingContext.getOrCreate(store, () => {
         const ssc = new StreamingContext({
           appName: 'timed',
           batchInterval: Milliseconds(intervalMs),
@@ -105,6 +113,7 @@ export class TimedStream {
           environment: {
             clock: this.clock,
             allowSeveral: true,
+            crashHook,
             print: () => {},
             warn: (text) => this.warnings.push(text),
           },
