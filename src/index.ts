@@ -20,6 +20,15 @@ export type { BackpressureOptions } from './execution/backpressure/options.ts';
 export type { PidGains } from './execution/backpressure/pid-rate-estimator.ts';
 export type { EngineEnvironment, StreamingContextOptions } from './execution/context-options.ts';
 export type { StreamingContextStatus } from './execution/stream-life.ts';
+export {
+  azureHotPrices,
+  type CheckpointBytes,
+  type CheckpointCommitInfo,
+  type CheckpointMetrics,
+  type OperationsByPriceClass,
+  type RequestPrices,
+  type TimeSummary,
+} from './observe/checkpoint-metrics.ts';
 export { StatsReportListener } from './observe/stats-report-listener.ts';
 export type {
   BatchInfo,

@@ -10,6 +10,7 @@ import { CheckpointPlace } from './execution/checkpoint-place.ts';
 import { type ContextSettings, contextSettings, type StreamingContextOptions } from './execution/context-options.ts';
 import type { GivenUp } from './execution/redeploy.ts';
 import { type StreamingContextStatus, StreamLife } from './execution/stream-life.ts';
+import { azureHotPrices, type CheckpointMetrics, type RequestPrices } from './observe/checkpoint-metrics.ts';
 import type { StreamingListener } from './observe/streaming-listener.ts';
 import type { RDD } from './rdd/rdd.ts';
 import type { RddContext } from './rdd/rdd-context.ts';
@@ -284,6 +285,14 @@ export class StreamingContext {
 
   removeStreamingListener(listener: StreamingListener): void {
     this.#life.listeners.remove(listener);
+  }
+
+  /**
+   * What the commits of this driver took and cost so far; undefined without a checkpoint, and until the start is through.
+   * `prices`: USD per 10,000 requests, by default those of {@link azureHotPrices}.
+   */
+  checkpointMetrics(prices: Partial<RequestPrices> = {}): CheckpointMetrics | undefined {
+    return this.#life.meter?.metrics({ ...azureHotPrices, ...prices });
   }
 
   /** Where RDDs, broadcast values and accumulators are made. Source: Spark's `sparkContext`. */

@@ -4,7 +4,9 @@ import { type CheckpointOptions, type CheckpointSettings, checkpointSettings } f
 import { assertBatch, assertExtents, assertNext, assertReceipts, type LastBatch, lastOf } from './commit-checks.ts';
 import { CommitQueue, type ReadyBatch } from './commit-queue.ts';
 import type { Content } from './content.ts';
-import type { BatchRecord, LogRecord, RecordPlace, StoredBatch } from './log-record.ts';
+import { groupContent, sumOf } from './group-record.ts';
+import type { BatchRecord, LogRecord, RecordPlace } from './log-record.ts';
+import { type Appended, type CommitReceipt, type LogStanding, standingOf } from './log-standing.ts';
 import { LogWriter } from './log-writer.ts';
 import { ManifestUpload } from './manifest-upload.ts';
 import {
@@ -14,6 +16,7 @@ import {
   type PendingManifest,
   writeManifestObjects,
 } from './manifest-writer.ts';
+import { MeteredStore } from './metered-store.ts';
 import { segmentName } from './object-names.ts';
 import { type PointState, writePointManifest } from './point-manifest.ts';
 import type { BatchCommit, FenceContent, PlannedBatch, Receipt, StateExtent, StreamStatus } from './records.ts';
@@ -22,17 +25,8 @@ import { writeHint } from './root-objects.ts';
 import { readParts } from './state-loader.ts';
 import { statusAfter } from './status-fold.ts';
 import { contentBytes, inlineContents, type StoredContents, segmentContents } from './stored-contents.ts';
-import { type ChangeTally, RecoveredStream, type StreamCheckpoint } from './stream-checkpoint.ts';
+import { type ChangeTally, noteBatch, RecoveredStream, type StreamCheckpoint } from './stream-checkpoint.ts';
 import { type Fenced, fenceStream } from './take-over.ts';
-
-export interface CommitReceipt {
-  readonly slot: number;
-  /** Of its segments, and of the record, which counts for the first batch in it. */
-  readonly bytes: number;
-  readonly segments: number;
-  /** How many are in the same record. */
-  readonly batches: number;
-}
 
 /** Sees the stream as the fence will find it, before anything is written; throws to refuse (another graph, say). */
 export type TakeOverCheck = (status: StreamStatus) => void;
@@ -56,7 +50,7 @@ export type TakeOverCheck = (status: StreamStatus) => void;
 export class CheckpointLog {
   readonly epoch: number;
   readonly streamId: string;
-  readonly #store: ObjectStore;
+  readonly #store: MeteredStore;
   readonly #settings: CheckpointSettings;
   readonly #writer: LogWriter;
   readonly #retention: Retention;
@@ -94,13 +88,14 @@ export class CheckpointLog {
   ): Promise<CheckpointLog> {
     const settings = checkpointSettings(options);
     invariant(found === undefined || found instanceof RecoveredStream, 'takeOver needs what readCheckpoint returned.');
-    const log = new CheckpointLog(store, settings, await fenceStream(store, settings, found, fence, check));
+    const fenced = await fenceStream(store, settings, found, fence, check);
+    const log = new CheckpointLog(new MeteredStore(store), settings, fenced);
     await settings.crashHook('recovery:fenced');
     await log.#writeHint();
     return log;
   }
 
-  private constructor(store: ObjectStore, settings: CheckpointSettings, { stream, fence, tail }: Fenced) {
+  private constructor(store: MeteredStore, settings: CheckpointSettings, { stream, fence, tail }: Fenced) {
     this.#store = store;
     this.#settings = settings;
     this.streamId = stream.streamId;
@@ -148,6 +143,12 @@ export class CheckpointLog {
     return this.#writer.tail.serverTimeMs;
   }
 
+  get standing(): LogStanding {
+    const { written } = this.#store;
+    const log = { floor: this.#floor, tailSlot: this.#status.tailSlot, bytesSince: this.#changes.bytes, written };
+    return standingOf(this.#inForce?.manifest, log);
+  }
+
   /** Makes the ranges of the next batch durable before it has effects, in a record of its own. */
   recordPlan(plan: PlannedBatch): Promise<void> {
     return this.#record(async () => {
@@ -169,7 +170,7 @@ export class CheckpointLog {
     const isInline = bytes <= this.#settings.inlineBytesMax;
     const contents = isInline ? inlineContents(batch) : this.#uploadSegments(batch);
     this.#last = { batchId: batch.batchId, uids: new Set(batch.deltas.map(({ uid }) => uid)) };
-    this.#noteChanges(batch, isInline);
+    noteBatch(this.#changes, batch, isInline);
     return this.#queue.addBatch(batch, contents, isInline ? bytes : 0, batch.plan !== undefined);
   }
 
@@ -185,18 +186,20 @@ export class CheckpointLog {
     this.#assertOpen();
     const { crashHook } = this.#settings;
     if (group.length > 1) await crashHook('commit:grouped');
-    const batches = group.map(({ batch, contents }): StoredBatch => {
-      const { batchId, batchTimeMs, positions, handles } = batch;
-      return { batchId, batchTimeMs, positions, handles, deltas: contents.deltas, outputs: contents.outputs };
-    });
-    const receipts = group.flatMap(({ batch }) => batch.receipts);
-    const plan = group.at(-1)?.batch.plan;
-    const { record, bytes } = await this.#append(
-      (place): BatchRecord => ({ ...place, kind: 'batch', batches, receipts, plan }),
+    const content = groupContent(group);
+    const { record, bytes, encodeStartMs, encodeMs, uploadMs } = await this.#append(
+      (place): BatchRecord => ({ ...place, kind: 'batch', ...content }),
       crashHook,
     );
     this.#recovered = undefined;
     const { slot } = record;
+    this.#settings.onCommitted({
+      slot,
+      encodeMs,
+      uploadMs,
+      waitMs: encodeStartMs - group[0]!.queuedMs,
+      ...sumOf(group),
+    });
     return group.map(({ contents: { segments, segmentBytes } }, index) => {
       this.#retention.noteSegments(slot, segments);
       return {
@@ -319,8 +322,10 @@ export class CheckpointLog {
   async #append(
     build: (place: RecordPlace) => LogRecord,
     crashHook: CheckpointSettings['crashHook'] = () => {},
-  ): Promise<{ readonly record: LogRecord; readonly bytes: number }> {
+  ): Promise<Appended> {
+    const { clock } = this.#settings;
     const pending = this.#pending;
+    const encodeStartMs = clock.now();
     const { record, frame } = this.#writer.encode(
       {
         manifest: (pending ?? this.#inForce)?.reference,
@@ -330,8 +335,11 @@ export class CheckpointLog {
       build,
     );
     const status = statusAfter(this.#status, record);
+    let uploadStartMs = clock.now();
+    const encodeMs = uploadStartMs - encodeStartMs;
     try {
       await crashHook('commit:before-record');
+      uploadStartMs = clock.now();
       await this.#writer.append(record, frame);
       await crashHook('commit:record-written');
     } catch (error) {
@@ -354,16 +362,7 @@ export class CheckpointLog {
     if (upload === undefined || upload.isBegun) this.#changes.records += 1;
     else if (status.lastBatch?.batchId === upload.afterBatchId) upload.begin();
     if (pending !== undefined) this.#hint = this.#hint.then(() => this.#writeHint());
-    return { record, bytes: frame.bytes.length };
-  }
-
-  #noteChanges({ deltas, outputs = [] }: BatchCommit, isInline: boolean): void {
-    for (const { uid, bytes } of deltas) {
-      if (bytes.length > 0) this.#changes.changed.add(uid);
-      this.#changes.bytes += bytes.length;
-    }
-    // Rows in segments are not read by a recovery.
-    if (isInline) for (const { bytes } of outputs) this.#changes.bytes += bytes.length;
+    return { record, bytes: frame.bytes.length, encodeStartMs, encodeMs, uploadMs: clock.now() - uploadStartMs };
   }
 
   async #writeHint(): Promise<void> {

@@ -7,6 +7,8 @@ export interface CheckpointOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly crashHook?: CrashHook | undefined;
+  /** Told of every record with batches, when it is durable. Must not throw. */
+  readonly onCommitted?: ((commit: CommittedRecord) => void) | undefined;
   /** Deltas of a batch up to this sum ride in its record: one write. Default 4 MiB. */
   readonly inlineBytesMax?: number | undefined;
   /** Size of one segment or snapshot object. Default 64 MiB. */
@@ -38,6 +40,7 @@ export interface CheckpointSettings {
   readonly clock: Clock;
   readonly random: Random;
   readonly crashHook: CrashHook;
+  readonly onCommitted: (commit: CommittedRecord) => void;
   readonly inlineBytesMax: number;
   readonly segmentBytesMax: number;
   readonly manifestEveryRecords: number;
@@ -48,6 +51,19 @@ export interface CheckpointSettings {
   readonly commitTimeoutMs: number;
   readonly silenceThresholdMs: number;
   readonly signal: AbortSignal | undefined;
+}
+
+/** A record with batches that became durable, and what it took. */
+export interface CommittedRecord {
+  readonly slot: number;
+  readonly firstBatchId: number;
+  readonly lastBatchId: number;
+  readonly lastBatchTimeMs: number;
+  readonly batches: number;
+  readonly waitMs: number;
+  readonly encodeMs: number;
+  readonly uploadMs: number;
+  readonly changeBytes: number;
 }
 
 /** @throws OPTION_INVALID */
@@ -63,6 +79,7 @@ export function checkpointSettings(options: CheckpointOptions): CheckpointSettin
     clock: options.clock,
     random: options.random,
     crashHook: options.crashHook ?? (() => {}),
+    onCommitted: options.onCommitted ?? (() => {}),
     inlineBytesMax: integer('inlineBytesMax', options.inlineBytesMax ?? 4 * mebibyte, 0, 1024 * mebibyte),
     segmentBytesMax: integer('segmentBytesMax', options.segmentBytesMax ?? 64 * mebibyte, 1, 1024 * mebibyte),
     manifestEveryRecords: integer('manifestEveryRecords', options.manifestEveryRecords ?? 100, 1, 100_000),

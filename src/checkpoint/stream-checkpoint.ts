@@ -4,7 +4,7 @@ import type { Content } from './content.ts';
 import { corrupt } from './corruption.ts';
 import type { LogRecord, Manifest, ManifestReference, StoredDelta } from './log-record.ts';
 import { logName } from './object-names.ts';
-import type { StreamStatus } from './records.ts';
+import type { BatchCommit, StreamStatus } from './records.ts';
 import { readFloor, type StreamFormat } from './root-objects.ts';
 import { readParts } from './state-loader.ts';
 import { emptyStatus, statusAfter } from './status-fold.ts';
@@ -235,4 +235,13 @@ function changesOf(record: LogRecord): RecordedChanges {
   // Inline rows are read with their record; those in segments are not.
   const inline = outputs.filter(({ content }) => content.kind === 'inline');
   return { deltas, outputBytes: inline.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) };
+}
+
+/** A batch that is handed to the log. Rows in segments are not read by a recovery. */
+export function noteBatch(tally: ChangeTally, { deltas, outputs = [] }: BatchCommit, isInline: boolean): void {
+  for (const { uid, bytes } of deltas) {
+    if (bytes.length > 0) tally.changed.add(uid);
+    tally.bytes += bytes.length;
+  }
+  if (isInline) for (const { bytes } of outputs) tally.bytes += bytes.length;
 }

@@ -139,6 +139,7 @@ export class CommitPipeline {
   #fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
+    if (error instanceof TidemarkError && error.code === 'FENCED') this.#driver.meter?.fenced();
     this.#failed(error);
   }
 

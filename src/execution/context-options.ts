@@ -39,7 +39,9 @@ export interface StreamingContextOptions {
   readonly environment?: EngineEnvironment | undefined;
 }
 
-export interface ContextCheckpointOptions extends Omit<CheckpointOptions, 'clock' | 'random' | 'crashHook' | 'signal'> {
+type OwnOptions = 'clock' | 'random' | 'crashHook' | 'onCommitted' | 'signal';
+
+export interface ContextCheckpointOptions extends Omit<CheckpointOptions, OwnOptions> {
   /** See {@link EngineSettings}. Default 8. */
   readonly pipelineBatchesMax?: number | undefined;
   /** See {@link EngineSettings}. Default 64 MiB. */

@@ -8,6 +8,7 @@ import type { ListenerBus } from '../observe/listener-bus.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { RateController } from './backpressure/rate-controller.ts';
+import type { CheckpointMeter } from './checkpoint-meter.ts';
 
 /** Settings of the engine a user may change between starts. */
 export interface EngineSettings {
@@ -52,6 +53,8 @@ export interface Driver {
   /** Undefined: back-pressure is off. */
   readonly rates: RateController | undefined;
   readonly log: CheckpointLog | undefined;
+  /** Of the log. */
+  readonly meter: CheckpointMeter | undefined;
   /** Of the checkpoint; without one, fresh for every start. */
   readonly streamId: string;
   /** Higher for every newer driver of the stream; without a checkpoint 1. */

@@ -14,6 +14,7 @@ import { StoreView } from '../storage/store-view.ts';
 import type { BackpressureSettings } from './backpressure/options.ts';
 import { RateController } from './backpressure/rate-controller.ts';
 import { batchesDue, gridTimeAfter } from './batch-times.ts';
+import { CheckpointMeter } from './checkpoint-meter.ts';
 import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
 import type { GraphDescription } from './graph-description.ts';
 import { requireRecoverable } from './graph-diff.ts';
@@ -38,7 +39,7 @@ export interface StartRequest {
     | {
         readonly store: ObjectStore;
         readonly found: StreamCheckpoint | undefined;
-        readonly options: Omit<CheckpointOptions, 'clock' | 'random' | 'crashHook'>;
+        readonly options: Omit<CheckpointOptions, 'clock' | 'random' | 'crashHook' | 'onCommitted'>;
       }
     | undefined;
   /** Called when a source fails outside a batch. */
@@ -66,7 +67,8 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   const stateful = graph.stateful.filter((node) => reachable.has(node));
 
   const redeploy = new Redeploy(graph, stateful, request.givenUp, checkpoint?.found?.status);
-  const log = checkpoint === undefined ? undefined : await fence(request, redeploy);
+  const meter = checkpoint && new CheckpointMeter(ports.clock, checkpoint.store, request.listeners);
+  const log = checkpoint === undefined ? undefined : await fence(request, redeploy, meter);
   const recovered = log?.recovered;
   const status = recovered?.status;
   const stateBytes = log === undefined ? 0 : await restoreState(log, redeploy);
@@ -88,6 +90,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     listeners,
     rates: rateController(request),
     log,
+    meter,
     streamId: log?.streamId ?? request.random.id(),
     epoch: log?.epoch ?? 1,
     store: checkpoint?.store,
@@ -112,6 +115,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   if (status?.lastBatch === undefined) await commitStart(driver);
   await ports.crash('recovery:sources-started');
   driver.operationsTold = checkpoint?.store.operations.total() ?? 0;
+  if (log !== undefined) meter?.begin(log);
 
   return {
     driver,
@@ -158,7 +162,11 @@ function zeroTime({ graph, ports }: StartRequest): number {
   return Math.floor(ports.clock.now() / graph.batchIntervalMs) * graph.batchIntervalMs;
 }
 
-async function fence(request: StartRequest, redeploy: Redeploy): Promise<CheckpointLog> {
+async function fence(
+  request: StartRequest,
+  redeploy: Redeploy,
+  meter: CheckpointMeter | undefined,
+): Promise<CheckpointLog> {
   const { graph, ports, random, checkpoint, appName } = request;
   invariant(checkpoint !== undefined, 'A fence needs a checkpoint.');
   await ports.crash('recovery:read');
@@ -166,7 +174,13 @@ async function fence(request: StartRequest, redeploy: Redeploy): Promise<Checkpo
     checkpoint.store,
     checkpoint.found,
     { zeroTimeMs: zeroTime(request), graph: redeploy.description, settings: { appName, ...request.settings } },
-    { ...checkpoint.options, clock: ports.clock, random, crashHook: ports.crash },
+    {
+      ...checkpoint.options,
+      clock: ports.clock,
+      random,
+      crashHook: ports.crash,
+      onCommitted: (record) => meter?.committed(record),
+    },
     (status) => {
       if (status.graph === undefined) return;
       requireRecoverable(graph, status.graph as GraphDescription, checkpoint.store.url);

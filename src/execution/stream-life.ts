@@ -6,6 +6,7 @@ import { ListenerBus } from '../observe/listener-bus.ts';
 import { InProcessRunner } from '../rdd/in-process-runner.ts';
 import { RddContext } from '../rdd/rdd-context.ts';
 import { BatchLoop, type StopRequest } from './batch-loop.ts';
+import type { CheckpointMeter } from './checkpoint-meter.ts';
 import type { CheckpointPlace } from './checkpoint-place.ts';
 import type { ContextSettings } from './context-options.ts';
 import type { Driver } from './driver.ts';
@@ -74,6 +75,11 @@ export class StreamLife implements Stoppable {
 
   get status(): StreamingContextStatus {
     return this.#status;
+  }
+
+  /** Undefined: there is no checkpoint, or the start is not through. */
+  get meter(): CheckpointMeter | undefined {
+    return this.#driver?.meter;
   }
 
   /** Resolves when stopped; rejects with the first error. */

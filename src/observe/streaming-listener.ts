@@ -1,4 +1,5 @@
 import type { ReceiverInfo } from '../base/receiver-info.ts';
+import type { CheckpointCommitInfo } from './checkpoint-metrics.ts';
 
 /**
  * What one input gave to a batch. Source: Spark's `StreamInputInfo`.
@@ -127,6 +128,8 @@ export interface StreamingListener {
   onBatchStarted?(info: StartedBatchInfo): void;
   onOutputOperationStarted?(info: OutputOperationInfo): void;
   onOutputOperationCompleted?(info: OutputOperationInfo): void;
+  /** A record is durable, with one batch or several; before their `onBatchCompleted`. */
+  onCheckpointCommitted?(info: CheckpointCommitInfo): void;
   /** The batch is through or has failed: see `failureReason`. */
   onBatchCompleted?(info: BatchInfo): void;
   /** The last event, with the error that ended the stream. */
