@@ -25,7 +25,7 @@ const overheadBytes = headBytes + tagBytes;
 export const sealedBlockBytes: number = blockBytes + overheadBytes;
 const algorithm = 'aes-256-gcm';
 // A few milliseconds of work: what else runs in this process must not wait for a large object.
-const bytesPerTurn = 2 * 1024 * 1024;
+const bytesPerTurn = 1024 * 1024;
 
 /** Size of the content of a sealed object of so many bytes. */
 export function contentBytes(sealedBytes: number): number {

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -77,16 +77,16 @@ describe('the probe of a store', () => {
     }
   });
 
-  it.skipIf(process.getuid?.() === 0)('names what a folder forbids', async () => {
+  it('names what a folder forbids, and says how to allow it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-probe-'));
     try {
-      const store = await openObjectStore(folder);
-      await chmod(folder, 0o500);
-      const error = await errorOf(probeStore(store, random));
-      expect(error.code).toBe('STORE_FORBIDDEN');
-      expect(error.message).toMatch(/not permitted to: create.*read and write access to the folder/);
+      const store = new FaultyStore(await openObjectStore(folder));
+      const error = new TidemarkError('STORE_FORBIDDEN', 'EACCES');
+      store.inject({ type: 'put', times: 9 }, { kind: 'fail', error });
+      expect((await errorOf(probeStore(store, random))).message).toMatch(
+        /not permitted to: create\. Give the user of this process read and write access to the folder/,
+      );
     } finally {
-      await chmod(folder, 0o700);
       await rm(folder, { recursive: true });
     }
   });
