@@ -51,7 +51,9 @@ export function decodeRows(bytes: Uint8Array): StoredRows {
     const rows: unknown[] = [];
     for (let size = reader.varint(); size > 0; size = reader.varint()) {
       const group = readValue(reader);
-      if (!Array.isArray(group) || group.length !== size) throw reader.corrupt('a group of rows has another length');
+      // Made-up bytes can hold a list of nothing that is very long.
+      if (size > groupRows || !Array.isArray(group) || group.length !== size)
+        throw reader.corrupt('a group of rows has another length');
       for (const row of group) rows.push(row);
     }
     partitions.push(rows);

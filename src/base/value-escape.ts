@@ -26,6 +26,8 @@ const kind = {
 
 // Reading and writing digits takes more than linear time.
 const bigintDigitsMax = 100_000;
+// Who reads an array with holes goes over all of its length, which costs no bytes.
+const sparseLengthMax = 64 * 1024 * 1024;
 
 function escaped(number: number, payload: unknown): Map<number, unknown> {
   return new Map([[number, payload]]);
@@ -84,6 +86,9 @@ function escapeArray(items: readonly unknown[]): unknown {
   let present = 0;
   for (let i = 0; i < items.length; i++) if (i in items) present++;
   if (present === items.length) return items.map(escapeValue);
+  if (items.length > sparseLengthMax) {
+    throw new TidemarkError('LIMIT_EXCEEDED', `An array with holes and a length of ${items.length} cannot be stored.`);
+  }
   const flat: unknown[] = [items.length];
   for (let i = 0; i < items.length; i++) if (i in items) flat.push(i, escapeValue(items[i]));
   return escaped(kind.sparseArray, flat);
@@ -141,7 +146,9 @@ function restore(number: unknown, payload: unknown): unknown {
 
 function restoreSparse(flat: readonly unknown[]): unknown[] {
   const array: unknown[] = [];
-  array.length = index(flat[0]);
+  const length = index(flat[0]);
+  if (length > sparseLengthMax) throw new Error('An array of holes is too long.');
+  array.length = length;
   for (let i = 1; i + 1 < flat.length; i += 2) {
     const place = index(flat[i]);
     if (place >= array.length) throw new Error('An index lies beyond its array.');

@@ -7,6 +7,7 @@ import { crc32, sha256 } from '../../../src/base/checksum.ts';
 import { TidemarkError } from '../../../src/base/errors.ts';
 import { skipKeyAt } from '../../../src/base/key-bytes.ts';
 import { equalPlain } from '../../../src/base/plain-data.ts';
+import { decodeRows, encodeRows } from '../../../src/base/stored-rows.ts';
 import { decodeValue, encodeValue } from '../../../src/base/value-codec.ts';
 import { decodeFrame, encodeFrame, type FrameKind, frameKinds, zeroHash } from '../../../src/checkpoint/frame.ts';
 import { readManifest } from '../../../src/checkpoint/manifest-codec.ts';
@@ -123,6 +124,7 @@ describe('arbitrary bytes', () => {
         const log = marked ? Buffer.concat([Buffer.from('TMRL\u0001', 'latin1'), bytes]) : bytes;
         attempt(() => decodeLogObject('x', 1, log));
         attempt(() => consume(bytes));
+        attempt(() => decodeRows(bytes));
         attempt(() =>
           payloadsOf('x', { slot: 1, offset: 0, length: bytes.length, records: 1, crc: crc32(bytes) }, bytes),
         );
@@ -170,6 +172,17 @@ describe('changed bytes', () => {
         await readAs(name, rewritten(bytes, list, which));
       }),
       { numRuns: 1500 },
+    );
+  });
+
+  it('of the rows of an output', () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(anyValue, { maxLength: 5 }), { maxLength: 3 }), changes, (partitions, list) => {
+        const bytes = encodeRows(1, partitions);
+        expect(equalPlain(decodeRows(bytes).partitions, partitions)).toBe(true);
+        attempt(() => decodeRows(changed(bytes, list)));
+      }),
+      { numRuns: 500 },
     );
   });
 
@@ -273,6 +286,20 @@ describe('what is never made of bytes', () => {
       skipKeyAt(keys, 0);
     }
     expect(() => decodeValue(lists)).toThrowError(expect.objectContaining({ code: 'CHECKPOINT_CORRUPT' }));
+  });
+
+  it('an array of holes that takes minutes to go over', () => {
+    const corrupt = expect.objectContaining({ code: 'CHECKPOINT_CORRUPT' });
+    const holes = Buffer.of(0xc1, 0x81, 0x04, 0x91, 0xce, 0xff, 0xff, 0xff, 0xff);
+    expect(() => decodeValue(holes)).toThrowError(corrupt);
+    const fewer = Buffer.of(0xc1, 0x81, 0x04, 0x91, 0xce, 0x03, 0xff, 0xff, 0xff);
+    expect((decodeValue(fewer) as unknown[]).length).toBe(0x3ffffff);
+    const writer = new ByteWriter();
+    for (const byte of [1, 0, 1]) writer.u8(byte);
+    writer.varint(0x3ffffff);
+    writer.bytes(fewer);
+    writer.u8(0);
+    expect(() => decodeRows(writer.finish())).toThrowError(corrupt);
   });
 
   it('a bigint that takes minutes to read', () => {
