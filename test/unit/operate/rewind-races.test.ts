@@ -149,7 +149,7 @@ describe('a driver that is replaced in the middle of its cleaning', () => {
 
       const { wide } = MiniDriver.expected(target.batchId);
       // It keeps the old base for long: what is listed again must not be deleted as retired.
-    const next = await MiniDriver.start(store, clock, 77, { ...policy, compactionAlpha: 100 });
+      const next = await MiniDriver.start(store, clock, 77, { ...policy, compactionAlpha: 100 });
       expect(next.states.get('wide')!.values).toEqual(wide);
       for (let i = 0; i < 60; i++) {
         clock.advanceBy(1000);

@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { checkpointVerbs } from '../../../src/cli/checkpoint.ts';
+import { runCommandLine } from '../../../src/cli/command-line.ts';
+import { WaitLine } from '../../../src/cli/wait-line.ts';
+
+test.each([
+  [['rewind', 'x'], 'Give --to'],
+  [['rewind', 'x', '--to', '12:30'], '--to is 12:30: the number of a batch, a time'],
+  [['savepoint', 'x', '--timeout', 'long'], '--timeout is long'],
+  [['positions', 'import', 'x'], 'Give either --file or --blob-checkpoint-store.'],
+  [['positions', 'import', 'x', '--blob-checkpoint-store', 'az://c'], 'needs --uid.'],
+  [['positions', 'import', 'x', '--file', '/nowhere/positions.json'], "can't be read"],
+  [['fork', 'x'], '<new url> is missing.'],
+])('%j is a wrong command line', async (args, message) => {
+  const answer = await runCommandLine(['checkpoint', ...args], checkpointVerbs, () => '');
+  expect(answer.error).toContain(message);
+  expect(answer).toMatchObject({ exitCode: 2, output: '' });
+});
+
+test('a wait is shown on a terminal only, and taken off the screen', () => {
+  const shown = (isTTY: boolean): string => {
+    let text = '';
+    const line = new WaitLine({
+      isTTY,
+      write: (more) => {
+        text += more;
+      },
+    });
+    line.show({ step: 'asked', waitedMs: 3_000, timeoutMs: 120_000 });
+    line.show({ step: 'accepted', waitedMs: 4_400, timeoutMs: 120_000 });
+    line.end();
+    return text;
+  };
+  expect(shown(false)).toBe('');
+  expect(shown(true)).toBe(
+    '\r\u001b[Kthe driver was asked: 3 s of at most 120 s\r\u001b[Kthe driver is on it: 4 s of at most 120 s\r\u001b[K',
+  );
+});
