@@ -45,6 +45,16 @@ export async function openTarget(
   return { store, close: () => store.close() };
 }
 
+/** How to open the place of a copy. State that was encrypted must not end up in the clear because an option was left out. */
+export function storageOfTarget({
+  storage,
+  targetStorage = storage,
+}: CheckpointToolOptions & {
+  readonly targetStorage?: CheckpointStorageOptions | undefined;
+}): CheckpointStorageOptions | undefined {
+  return targetStorage && { ...targetStorage, encryption: targetStorage.encryption ?? storage?.encryption };
+}
+
 export function noStream(store: ObjectStore): TidemarkError {
   return new TidemarkError('CHECKPOINT_MISSING', `There is no stream at ${store.url}.`, {
     context: { url: store.url },

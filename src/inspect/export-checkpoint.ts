@@ -12,6 +12,7 @@ import type { CheckpointStorageOptions } from '../storage/open-checkpoint-store.
 import {
   type CheckpointTarget,
   type CheckpointToolOptions,
+  storageOfTarget,
   type WalkProgress,
   withCheckpoint,
 } from './checkpoint-target.ts';
@@ -69,11 +70,6 @@ export function exportCheckpoint(
       );
     }),
   );
-}
-
-/** State that was encrypted must not end up in the clear because an option was left out. */
-function storageOfTarget({ storage, targetStorage = storage }: ExportOptions): CheckpointStorageOptions | undefined {
-  return targetStorage && { ...targetStorage, encryption: targetStorage.encryption ?? storage?.encryption };
 }
 
 async function copy(

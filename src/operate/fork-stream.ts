@@ -7,12 +7,17 @@ import { snapshotName } from '../checkpoint/object-names.ts';
 import { seed } from '../checkpoint/operator-records.ts';
 import type { PointState } from '../checkpoint/point-manifest.ts';
 import type { RecoveredStream } from '../checkpoint/stream-checkpoint.ts';
-import { type CheckpointTarget, type WalkProgress, withCheckpoint } from '../inspect/checkpoint-target.ts';
+import {
+  type CheckpointTarget,
+  storageOfTarget,
+  type WalkProgress,
+  withCheckpoint,
+} from '../inspect/checkpoint-target.ts';
 import { requireApart, requireEmpty } from '../inspect/export-checkpoint.ts';
 import { onSteadyFloor } from '../inspect/retained-log.ts';
 import { readLogIndex } from '../inspect/state-at.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { StoreOptions } from '../storage/open-store.ts';
+import type { CheckpointStorageOptions } from '../storage/open-checkpoint-store.ts';
 import { createStream } from './create-stream.ts';
 import { type BatchName, checkState, findBatch, pointStateOf, readBatch } from './find-point.ts';
 import type { OperatorOptions } from './operator-options.ts';
@@ -22,7 +27,7 @@ export interface ForkOptions extends OperatorOptions {
   /** Where the new stream begins. Default: at the last batch. */
   readonly at?: BatchName | undefined;
   /** How the target's URL is opened. Default: as `storage`. */
-  readonly targetStorage?: StoreOptions | undefined;
+  readonly targetStorage?: CheckpointStorageOptions | undefined;
   readonly onProgress?: ((progress: WalkProgress) => void) | undefined;
 }
 
@@ -57,7 +62,7 @@ export function forkStream(
   options: ForkOptions = {},
 ): Promise<ForkReport> {
   return withCheckpoint(parent, options, (from) =>
-    withCheckpoint(target, { storage: options.targetStorage ?? options.storage }, async (to) => {
+    withCheckpoint(target, { storage: storageOfTarget(options) }, async (to) => {
       requireApart(from, to);
       await requireEmpty(to);
       return fork(from, to, options);
