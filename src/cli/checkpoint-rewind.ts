@@ -6,7 +6,7 @@ import { confirm, yesOption } from './confirm.ts';
 import { asking, batchNameOf, takeOverOption, timeoutOption } from './operator-arguments.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { print, printJson, timeText } from './report.ts';
-import { jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
+import { encryptionOf, jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
 
 const rewindForm: VerbForm = {
   name: 'checkpoint rewind',
@@ -99,6 +99,7 @@ const forkForm: VerbForm = {
     jsonOption,
     ...storageOptions,
     { name: 'target-connection-string', value: 'text', what: 'of the target, if its account is another one' },
+    { name: 'target-key-file', value: 'path', what: 'keys for the target (default: those of the parent)' },
     { name: 'create-container', what: 'creates a missing container for the target' },
   ],
   notes: `The parent is only read, and may run. The new place must be empty; it holds a copy of all it needs. Give the program
@@ -112,11 +113,16 @@ export async function runFork(args: readonly string[]): Promise<void> {
   const at = given.text('at');
   const targetOption =
     given.text('target-connection-string') === undefined ? 'connection-string' : 'target-connection-string';
+  const targetKeys = encryptionOf(given, 'target-key-file');
   const bar = new ProgressBar('check');
   const report = await forkStream(url!, target!, {
     at: at === undefined ? undefined : batchNameOf('at', at),
     storage: storageOf(given),
-    targetStorage: { ...storageOf(given, targetOption), createContainer: given.has('create-container') },
+    targetStorage: {
+      ...storageOf(given, targetOption),
+      ...(targetKeys !== undefined && { encryption: targetKeys }),
+      createContainer: given.has('create-container'),
+    },
     onProgress: (progress) => bar.show(progress),
   }).finally(() => bar.end());
   if (given.has('json')) return printJson(report);

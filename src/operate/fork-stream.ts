@@ -26,7 +26,7 @@ import { inputsWithBlocks } from './stored-blocks.ts';
 export interface ForkOptions extends OperatorOptions {
   /** Where the new stream begins. Default: at the last batch. */
   readonly at?: BatchName | undefined;
-  /** How the target's URL is opened. Default: as `storage`. */
+  /** How the target's URL is opened. Default: as `storage`. Without keys of its own it is encrypted as the parent is. */
   readonly targetStorage?: CheckpointStorageOptions | undefined;
   readonly onProgress?: ((progress: WalkProgress) => void) | undefined;
 }

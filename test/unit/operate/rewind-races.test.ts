@@ -53,7 +53,7 @@ function dyingAt(
 describe.each([
   ['before', false],
   ['after', true],
-])('a rewind that dies %s a write', (_when, lastArrives) => {
+])('row 23: a rewind that dies %s a write', (_when, lastArrives) => {
   test('leaves the stream as it was or gone back; again, it bumps the generation once', async () => {
     const outcomes = new Set<number>();
     for (let deadAt = 1; deadAt < 30; deadAt++) {
@@ -89,8 +89,8 @@ describe.each([
 
 const policy = { manifestEveryRecords: 8, silenceThresholdMs: 4_000, inlineBytesMax: 60, segmentBytesMax: 200 };
 
-/** Crash matrix row 21 and 22: a replaced driver goes on deleting; a pin, a floor and a rewind at the same time. */
-describe('a driver that is replaced in the middle of its cleaning', () => {
+/** A replaced driver goes on deleting; a pin, a floor and a rewind at the same time. */
+describe('row 21: a driver that is replaced in the middle of its cleaning', () => {
   test.each(Array.from({ length: 20 }, (_, seed) => seed))(
     'deletes nothing that a rewind goes back to (seed %i)',
     async (seed) => {
