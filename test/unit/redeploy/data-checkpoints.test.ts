@@ -152,7 +152,7 @@ describe('data checkpoints of a stream', () => {
     const stream = new Deployed();
     const define = (ssc: StreamingContext): void =>
       ssc.sourceStream(topic().source(), { uid: 'numbers' }).checkpoint(Seconds(5)).print();
-    const driven = await stream.start(define, { checkpoint: { manifestEveryRecords: 1000 } });
+    const driven = await stream.start(define, { checkpoint: { manifestEveryRecords: 1000, requestPollMs: 0 } });
     const before = stream.store.operations.snapshot();
     await driven.runTo(50_000);
     const after = stream.store.operations.snapshot();
