@@ -21,7 +21,7 @@ import { segmentName } from './object-names.ts';
 import { type PointState, writePointManifest } from './point-manifest.ts';
 import type { BatchCommit, FenceContent, PlannedBatch, Receipt, StateExtent, StreamStatus } from './records.ts';
 import { Retention, type RetentionReport } from './retention.ts';
-import { writeHint } from './root-objects.ts';
+import { readFloor, writeHint } from './root-objects.ts';
 import { readParts } from './state-loader.ts';
 import { statusAfter } from './status-fold.ts';
 import { contentBytes, inlineContents, type StoredContents, segmentContents } from './stored-contents.ts';
@@ -133,9 +133,21 @@ export class CheckpointLog {
     return this.#status;
   }
 
-  /** The rows of a handle that is to be published. @throws CHECKPOINT_CORRUPT */
+  /** The rows of a handle that is to be published. @throws CHECKPOINT_CORRUPT; FENCED when another driver has cleaned up */
   async readContent(content: Content): Promise<Uint8Array> {
-    return content.kind === 'inline' ? content.bytes : readParts(this.#store, content.parts);
+    if (content.kind === 'inline') return content.bytes;
+    try {
+      return await readParts(this.#store, content.parts);
+    } catch (error) {
+      // What is not published yet is not deleted below a floor of this driver's; only a newer one raises it further.
+      const { value: floor } = await readFloor(this.#store);
+      if (floor <= this.#floor) throw error;
+      throw new TidemarkError(
+        'FENCED',
+        `A newer driver took over stream ${this.streamId} (${this.#store.url}) and has cleaned up to record ${floor}; this driver has epoch ${this.epoch}. Leave this process stopped.`,
+        { context: { streamId: this.streamId, floor, epoch: this.epoch } },
+      );
+    }
   }
 
   /** When the last record was written, by the store's clock. */
