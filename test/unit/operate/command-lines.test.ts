@@ -1,7 +1,11 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkpointVerbs } from '../../../src/cli/checkpoint.ts';
-import { runCommandLine } from '../../../src/cli/command-line.ts';
+import { type CommandOutcome, runCommandLine } from '../../../src/cli/command-line.ts';
 import { WaitLine } from '../../../src/cli/wait-line.ts';
+import { exportPositions, type StreamPositions } from '../../../src/inspect/export-positions.ts';
 
 test.each([
   [['rewind', 'x'], 'Give --to'],
@@ -36,3 +40,25 @@ test('a wait is shown on a terminal only, and taken off the screen', () => {
     '\r\u001b[Kthe driver was asked: 3 s of at most 120 s\r\u001b[Kthe driver is on it: 4 s of at most 120 s\r\u001b[K',
   );
 });
+
+test('positions of an export are imported from a file, and what is none is refused', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-import-'));
+  try {
+    const [file, url] = [join(folder, 'positions.json'), join(folder, 'stream')];
+    const run = (): Promise<CommandOutcome> =>
+      runCommandLine(['checkpoint', 'positions', 'import', url, '--file', file, '--yes'], checkpointVerbs, () => '');
+    for (const wrong of ['{', '{}', '{"sources":[{"uid":"a"}]}', sourcesOf({ $bigint: '5' })]) {
+      await writeFile(file, wrong);
+      expect((await run()).error, wrong).toContain('positions.json is no');
+    }
+    await writeFile(file, sourcesOf([3, 4]));
+    expect(await run()).toMatchObject({ exitCode: 0, error: '' });
+    expect((await exportPositions(url)).sources).toEqual((JSON.parse(sourcesOf([3, 4])) as StreamPositions).sources);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+function sourcesOf(position: unknown): string {
+  return JSON.stringify({ sources: [{ uid: 'pairs', kind: 'memory-topic', identity: { topic: 'pairs' }, position }] });
+}
