@@ -146,7 +146,9 @@ export class History<T> {
 
   #batchCommitted(plan: LedgerPlan, staged: readonly StagedOutput[]): void {
     const batchId = this.#lastBatchId;
-    const outputs = new Map<string, OutputRows>(this.outputs.actsOf(batchId, plan.id));
+    const outputs = new Map<string, OutputRows>(
+      this.outputs.actsOf(batchId, plan.id, this.#options.versionOf(this.#lastDriver)),
+    );
     for (const { output, batchId: own, rows } of staged) {
       if (own !== batchId) this.#verdict.violate(`Output '${output}' of batch ${own} is committed as ${batchId}.`);
       if (outputs.has(output)) this.#verdict.violate(`Batch ${batchId} commits output '${output}' twice.`);

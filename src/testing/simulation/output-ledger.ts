@@ -17,10 +17,9 @@ interface Staged extends StagedOutput {
 }
 
 interface Acted {
-  readonly rows: OutputRows;
-  readonly text: string;
   readonly plan: number;
-  readonly version: number;
+  /** By version of the program. */
+  readonly byVersion: Map<number, { readonly rows: OutputRows; readonly text: string }>;
 }
 
 /**
@@ -104,10 +103,12 @@ export class OutputLedger {
       this.#verdict.violate(`${what} on plan ${plan}, and acted on ${before.plan} before.`); // H4
     }
     const text = JSON.stringify(rows);
-    // What counts is what the newest program gave: it may compute something else from the same rows.
-    if (before === undefined || before.version < version) acts.set(output, { rows, text, plan, version });
-    else if (before.version === version && before.text !== text) {
-      this.#verdict.violate(`Output '${output}' repeats batch ${batchId} with ${text} instead of ${before.text}.`); // H4
+    const same = before?.byVersion.get(version);
+    if (before === undefined) acts.set(output, { plan, byVersion: new Map([[version, { rows, text }]]) });
+    // Another version of the program may compute something else from the same rows.
+    else if (same === undefined) before.byVersion.set(version, { rows, text });
+    else if (same.text !== text) {
+      this.#verdict.violate(`Output '${output}' repeats batch ${batchId} with ${text} instead of ${same.text}.`); // H4
     }
   }
 
@@ -148,14 +149,15 @@ export class OutputLedger {
   }
 
   /** What the acting outputs of a batch gave, now that it is committed with `plan`. */
-  actsOf(batchId: number, plan: number): [output: string, rows: OutputRows][] {
-    return Array.from(this.#acted.get(batchId) ?? [], ([output, acted]) => {
+  actsOf(batchId: number, plan: number, version: number): [output: string, rows: OutputRows][] {
+    return [...(this.#acted.get(batchId) ?? [])].flatMap(([output, acted]) => {
       if (acted.plan !== plan) {
         this.#verdict.violate(
           `Output '${output}' acted on plan ${acted.plan}; batch ${batchId} is committed with ${plan}.`,
         ); // H4
       }
-      return [output, acted.rows];
+      const act = acted.byVersion.get(version);
+      return act === undefined ? [] : [[output, act.rows] as [string, OutputRows]];
     });
   }
 }
