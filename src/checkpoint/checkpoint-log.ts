@@ -50,6 +50,7 @@ export type TakeOverCheck = (status: StreamStatus) => void;
 export class CheckpointLog {
   readonly epoch: number;
   readonly streamId: string;
+  readonly compactionAlpha: number;
   readonly #store: MeteredStore;
   readonly #settings: CheckpointSettings;
   readonly #writer: LogWriter;
@@ -99,6 +100,7 @@ export class CheckpointLog {
     this.#store = store;
     this.#settings = settings;
     this.streamId = stream.streamId;
+    this.compactionAlpha = settings.compactionAlpha;
     this.epoch = fence.epoch;
     this.#writer = new LogWriter(store, settings, { ...fence, streamId: stream.streamId }, tail);
     this.#recovered = stream;
@@ -228,12 +230,12 @@ export class CheckpointLog {
    * the map may be empty, and the manifest is due all the same.
    */
   manifestDue(): ReadonlyMap<string, ExtentKind> | undefined {
-    const { manifestEveryRecords, manifestEveryBytes, compactionAlpha } = this.#settings;
+    const { manifestEveryRecords, manifestEveryBytes } = this.#settings;
     const { records, bytes, changed } = this.#changes;
     if (this.#upload !== undefined || this.#pending !== undefined || this.#last.batchId === 0) return undefined;
     if (records + this.#queue.recordsMin < manifestEveryRecords && bytes < manifestEveryBytes) return undefined;
     const due = [...changed].filter((uid) => this.#last.uids.has(uid));
-    return new Map(due.map((uid) => [uid, extentKindDue(this.#inForce?.manifest, uid, compactionAlpha)]));
+    return new Map(due.map((uid) => [uid, extentKindDue(this.#inForce?.manifest, uid)]));
   }
 
   /**
@@ -241,7 +243,7 @@ export class CheckpointLog {
    * the background, once that record is durable, beside other calls. The next record after the upload adopts the
    * manifest; a crash before leaves objects that nothing refers to.
    *
-   * @param extents those that {@link manifestDue} asked for; 'base' may stand where 'delta' would do.
+   * @param extents those that {@link manifestDue} asked for, per operator one or several; 'base' may stand where 'delta' would do.
    * @returns resolves when it is uploaded. A failure is also that of every later call.
    */
   async writeManifest(extents: readonly StateExtent[]): Promise<void> {

@@ -17,7 +17,7 @@ export interface CheckpointOptions {
   readonly manifestEveryRecords?: number | undefined;
   /** A manifest is also due after so many bytes of deltas. Default 64 MiB. */
   readonly manifestEveryBytes?: number | undefined;
-  /** An operator's whole state is written anew when its delta extents exceed this share of its base. Default 0.5. */
+  /** Bounds what is written for a byte of change: 1 + 1/alpha. Bases are written anew accordingly. Default 0.5. */
   readonly compactionAlpha?: number | undefined;
   /** So many newest manifests, and all records after the oldest of them, are kept. Default 2. */
   readonly retainManifests?: number | undefined;

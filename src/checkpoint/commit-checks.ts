@@ -43,10 +43,10 @@ export function assertReceipts(
 }
 
 export function assertExtents(due: ReadonlyMap<string, ExtentKind>, extents: readonly StateExtent[]): void {
-  assertDistinct(extents.map(({ uid }) => uid));
   for (const [uid, kind] of due) {
-    const extent = extents.find((candidate) => candidate.uid === uid);
-    invariant(extent && (kind === 'delta' || extent.kind === 'base'), `The manifest needs a ${kind} of "${uid}".`);
+    const own = extents.filter((candidate) => candidate.uid === uid);
+    const isAnswered = own.length > 0 && (kind === 'delta' || own.every((extent) => extent.kind === 'base'));
+    invariant(isAnswered, `The manifest needs a ${kind} of "${uid}".`);
   }
 }
 

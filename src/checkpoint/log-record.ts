@@ -1,5 +1,7 @@
+import type { BucketRange } from '../base/buckets.ts';
 import type { Content, Part } from './content.ts';
 import type {
+  ExtentSummary,
   FenceContent,
   ManifestReference,
   PinContent,
@@ -153,6 +155,8 @@ export interface Manifest {
 export interface ManifestExtent {
   readonly uid: string;
   readonly kind: 'base' | 'delta';
+  readonly buckets: BucketRange;
+  readonly summary: ExtentSummary | undefined;
   readonly lengthBytes: number;
   readonly parts: readonly Part[];
 }

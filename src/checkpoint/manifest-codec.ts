@@ -7,12 +7,17 @@ import { decodeSection, section } from './record-codec.ts';
 import { manifestShape, requireShape } from './stored-shapes.ts';
 
 const contentTag = 1;
-const knownTags: ReadonlySet<number> = new Set([contentTag]);
+/** By themselves: a list of many rows of one shape is a third as long as inside of another value. */
+const extentsTag = 2;
+const knownTags: ReadonlySet<number> = new Set([contentTag, extentsTag]);
 
 export function encodeManifest(manifest: Manifest, driverId: string, commitId: string): EncodedFrame {
-  const { slot, epoch, recordHash, ...content } = manifest;
+  const { slot, epoch, recordHash, extents, ...content } = manifest;
   const header = { kind: 'manifest' as const, slot, epoch, driverId, commitId, previousHash: recordHash };
-  return encodeFrame(header, [section(contentTag, [encodeValue(content)])]);
+  return encodeFrame(header, [
+    section(contentTag, [encodeValue(content)]),
+    section(extentsTag, [encodeValue(extents)]),
+  ]);
 }
 
 /**
@@ -33,10 +38,14 @@ export async function readManifest(
   if (header.kind !== 'manifest' || header.slot !== reference.slot) {
     throw corrupt(name, `it is a ${header.kind} of slot ${header.slot}, not the manifest of slot ${reference.slot}`);
   }
-  const content = decodeSection(name, sections, contentTag) as Omit<Manifest, 'slot' | 'epoch' | 'recordHash'>;
-  requireShape(name, 'manifest', content, manifestShape);
+  const content = decodeSection(name, sections, contentTag) as Omit<
+    Manifest,
+    'slot' | 'epoch' | 'recordHash' | 'extents'
+  >;
+  const extents = decodeSection(name, sections, extentsTag) as Manifest['extents'];
+  requireShape(name, 'manifest', { ...content, extents }, manifestShape);
   if (streamId !== undefined && content.status.streamId !== streamId) {
     throw corrupt(name, `it belongs to stream ${content.status.streamId}, not to ${streamId}`);
   }
-  return { ...content, slot: header.slot, epoch: header.epoch, recordHash: header.previousHash };
+  return { ...content, extents, slot: header.slot, epoch: header.epoch, recordHash: header.previousHash };
 }

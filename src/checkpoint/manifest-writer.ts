@@ -1,6 +1,8 @@
+import { allBuckets, bucketCount } from '../base/buckets.ts';
 import { invariant } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { CheckpointSettings } from './checkpoint-options.ts';
+import type { Part } from './content.ts';
 import { putUntilKnown } from './durable-put.ts';
 import { writeExtents } from './extent-writer.ts';
 import type { Manifest, ManifestExtent, ManifestReference, RetainedManifest, RetiredObject } from './log-record.ts';
@@ -12,8 +14,6 @@ import type { StateExtent, StreamStatus } from './records.ts';
 /** What the next manifest needs of an operator: its whole state, or what changed since the manifest in force. */
 export type ExtentKind = StateExtent['kind'];
 
-// A chain of deltas is also bounded by its length: each one is a read at recovery.
-const deltaExtentsMax = 16;
 // Larger extents get an object of their own, so that a quiet operator keeps little of the others alive.
 const aloneFromBytes = 1024 * 1024;
 
@@ -31,17 +31,9 @@ export interface InForce {
   readonly manifest: Manifest;
 }
 
-/**
- * Whole state when there is none yet, or when the deltas on top of it have outgrown it: then a rewrite costs no more
- * than a constant share of what was written since. By size, never by time.
- */
-export function extentKindDue(manifest: Manifest | undefined, uid: string, compactionAlpha: number): ExtentKind {
-  const extents = (manifest?.extents ?? []).filter((extent) => extent.uid === uid);
-  const base = extents.find((extent) => extent.kind === 'base');
-  if (base === undefined) return 'base';
-  const deltas = extents.filter((extent) => extent.kind === 'delta');
-  const deltaBytes = deltas.reduce((sum, extent) => sum + extent.lengthBytes, 0);
-  return deltaBytes > compactionAlpha * base.lengthBytes || deltas.length >= deltaExtentsMax ? 'base' : 'delta';
+/** Whole state when there is none yet. When deltas are to be replaced by a new base is the engine's to decide, by size. */
+export function extentKindDue(manifest: Manifest | undefined, uid: string): ExtentKind {
+  return manifest?.extents.some((extent) => extent.uid === uid) ? 'delta' : 'base';
 }
 
 /**
@@ -62,14 +54,8 @@ export async function writeManifestObjects(
   const { parts } = await writeExtents(store, settings, extents, aloneFromBytes, (index, id) =>
     snapshotName(writer.epoch, slot, index, id),
   );
-  const replaced = new Set(extents.filter(({ kind }) => kind === 'base').map(({ uid }) => uid));
-  const kept = (inForce?.manifest.extents ?? []).filter(
-    ({ uid }) => !replaced.has(uid) && Object.hasOwn(status.fingerprints, uid),
-  );
-  const written = extents.map(({ uid, kind, bytes }, index): ManifestExtent => {
-    return { uid, kind, lengthBytes: bytes.length, parts: parts[index]! };
-  });
-  const live = [...kept, ...written];
+  const kept = (inForce?.manifest.extents ?? []).filter(({ uid }) => Object.hasOwn(status.fingerprints, uid));
+  const live = withoutReplaced([...kept, ...listed(extents, parts)]);
   assertWhole(live);
 
   const older = historyWith(inForce);
@@ -145,13 +131,46 @@ export function objectsOf(extents: readonly ManifestExtent[]): ReadonlySet<strin
   return new Set(extents.flatMap(({ parts }) => parts.map((part) => part.object)));
 }
 
+/** Extents as a manifest lists them. */
+export function listed(
+  extents: readonly StateExtent[],
+  parts: readonly (readonly Part[])[],
+): readonly ManifestExtent[] {
+  return extents.map(({ uid, kind, bytes, buckets = allBuckets, summary }, index) => {
+    return { uid, kind, buckets, summary, lengthBytes: bytes.length, parts: parts[index]! };
+  });
+}
+
+/** Leaves out extents of which later bases replace every bucket. */
+function withoutReplaced(extents: readonly ManifestExtent[]): readonly ManifestExtent[] {
+  const replaced = new Map<string, Uint8Array>();
+  const live = extents.toReversed().filter(({ uid, kind, buckets: { from, to } }) => {
+    const own = replaced.get(uid) ?? new Uint8Array(bucketCount);
+    replaced.set(uid, own);
+    const isLive = own.subarray(from, to).includes(0);
+    if (kind === 'base') own.fill(1, from, to);
+    return isLive;
+  });
+  return live.reverse();
+}
+
 export function assertWhole(extents: readonly ManifestExtent[]): void {
-  const based = new Set<string>();
-  for (const { uid, kind } of extents) {
-    invariant(
-      kind === 'base' ? !based.has(uid) : based.has(uid),
-      `State of "${uid}" needs one base before its deltas.`,
-    );
-    based.add(uid);
+  const uid = firstBaseless(extents);
+  invariant(uid === undefined, `State of "${uid}" needs a base before its deltas.`);
+}
+
+/** An operator with a delta of buckets that no extent before it is a base of; undefined: there is none. */
+export function firstBaseless(extents: readonly ManifestExtent[]): string | undefined {
+  const based = new Map<string, Uint8Array>();
+  for (const {
+    uid,
+    kind,
+    buckets: { from, to },
+  } of extents) {
+    const own = based.get(uid) ?? new Uint8Array(bucketCount);
+    based.set(uid, own);
+    if (kind === 'base') own.fill(1, from, to);
+    else if (own.subarray(from, to).includes(0)) return uid;
   }
+  return undefined;
 }

@@ -6,7 +6,7 @@ import { writeExtents } from './extent-writer.ts';
 import type { Manifest, ManifestExtent } from './log-record.ts';
 import type { LogTail } from './log-writer.ts';
 import { encodeManifest } from './manifest-codec.ts';
-import { assertWhole, historyWith, type InForce, type PendingManifest, retiredBy } from './manifest-writer.ts';
+import { assertWhole, historyWith, type InForce, listed, type PendingManifest, retiredBy } from './manifest-writer.ts';
 import { manifestName, snapshotName } from './object-names.ts';
 import type { StateExtent, StreamStatus } from './records.ts';
 
@@ -38,10 +38,7 @@ export async function writePointManifest(
   const { parts } = await writeExtents(store, settings, changes, Number.POSITIVE_INFINITY, (index, id) =>
     snapshotName(epoch, slot, index, id),
   );
-  const written = changes.map(({ uid, kind, bytes }, index): ManifestExtent => {
-    return { uid, kind, lengthBytes: bytes.length, parts: parts[index]! };
-  });
-  const live = [...extents, ...written];
+  const live = [...extents, ...listed(changes, parts)];
   assertWhole(live);
   const manifest: Manifest = {
     slot,

@@ -1,3 +1,4 @@
+import type { BucketRange } from '../base/buckets.ts';
 import type { Content } from './content.ts';
 
 /**
@@ -88,9 +89,20 @@ export interface FenceContent {
 /** An encoded part of one operator's state, for a manifest. */
 export interface StateExtent {
   readonly uid: string;
-  /** `base`: the whole state, replaces all earlier extents; `delta`: what changed since the previous manifest. */
+  /** `base`: the whole state of its buckets, replaces what was there of them; `delta`: what changed since the previous manifest. */
   readonly kind: 'base' | 'delta';
   readonly bytes: Uint8Array;
+  /** Default: all. */
+  readonly buckets?: BucketRange | undefined;
+  readonly summary?: ExtentSummary | undefined;
+}
+
+/** What a reader may know of an extent before it has fetched it. */
+export interface ExtentSummary {
+  /** Of the state of its buckets, once all extents up to this one are applied. */
+  readonly fingerprint: string;
+  /** Of the operator's, as of this extent: opaque. */
+  readonly note: unknown;
 }
 
 /** What a Pin record says; the rest of the savepoint follows from its place in the log. */

@@ -1,3 +1,4 @@
+import { bucketCount } from '../base/buckets.ts';
 import { corrupt } from './corruption.ts';
 
 /**
@@ -72,6 +73,13 @@ const fields =
     return undefined;
   };
 
+const buckets: Shape = (value, path) => {
+  if (!isPlain(value)) return `${path} is no object`;
+  const { from, to } = value as { readonly from: number; readonly to: number };
+  const isRange = Number.isSafeInteger(from) && Number.isSafeInteger(to) && 0 <= from && from < to && to <= bucketCount;
+  return isRange ? undefined : `${path} is no range of buckets`;
+};
+const summary = fields({ fingerprint: text });
 const parts = listOf(fields({ object: text, offset: count, length: count, sha256: text }));
 const reference = fields({ name: text, hash: text, slot: count });
 const receipts = listOf(fields({ uid: text, batchId: count }));
@@ -144,7 +152,9 @@ export const manifestShape: Shape = fields({
   serverTimeMs: time,
   status: statusShape,
   stateFingerprints: orNone(recordOf(text)),
-  extents: listOf(fields({ uid: text, kind: oneOf('base', 'delta'), lengthBytes: count, parts })),
+  extents: listOf(
+    fields({ uid: text, kind: oneOf('base', 'delta'), buckets, summary: orNone(summary), lengthBytes: count, parts }),
+  ),
   history: listOf(fields({ name: text, slot: count, serverTimeMs: time })),
   retired: listOf(fields({ object: text, slot: count })),
 });

@@ -1,10 +1,11 @@
+import type { BucketRange } from '../base/buckets.ts';
 import { invariant, TidemarkError } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { Content } from './content.ts';
 import { corrupt } from './corruption.ts';
 import type { LogRecord, Manifest, ManifestReference, StoredDelta } from './log-record.ts';
 import { logName } from './object-names.ts';
-import type { BatchCommit, StreamStatus } from './records.ts';
+import type { BatchCommit, ExtentSummary, StreamStatus } from './records.ts';
 import { readFloor, type StreamFormat } from './root-objects.ts';
 import { readParts } from './state-loader.ts';
 import { emptyStatus, statusAfter } from './status-fold.ts';
@@ -21,6 +22,27 @@ export interface StreamCheckpoint {
    * @throws CHECKPOINT_CORRUPT; FENCED when another driver went on meanwhile and deleted what is needed here.
    */
   loadState(apply: ApplyState): Promise<LoadedState>;
+  /** By operator uid: all state, to be fetched piece by piece, as long as this driver runs. Reading throws as loadState does. */
+  storedState(): ReadonlyMap<string, StoredState>;
+}
+
+/** The state of one operator, not read yet. */
+export interface StoredState {
+  /** Of the manifest in force, in the order in which they must be applied. */
+  readonly extents: readonly StoredExtent[];
+  /** Of the records after it. */
+  readonly deltas: readonly StoredPiece[];
+}
+
+export interface StoredPiece {
+  readonly lengthBytes: number;
+  readonly read: () => Promise<Uint8Array>;
+}
+
+export interface StoredExtent extends StoredPiece {
+  readonly isBase: boolean;
+  readonly buckets: BucketRange;
+  readonly summary: ExtentSummary | undefined;
 }
 
 export type ApplyState = (uid: string, bytes: Uint8Array, sinceManifest: boolean) => void;
@@ -170,6 +192,25 @@ export class RecoveredStream implements StreamCheckpoint {
       bytes += piece.length;
     }
     return { extents: pieces.length, bytes };
+  }
+
+  storedState(): ReadonlyMap<string, StoredState> {
+    const states = new Map<string, { readonly extents: StoredExtent[]; readonly deltas: StoredPiece[] }>();
+    const of = (uid: string): { readonly extents: StoredExtent[]; readonly deltas: StoredPiece[] } => {
+      const state = states.get(uid) ?? { extents: [], deltas: [] };
+      states.set(uid, state);
+      return state;
+    };
+    for (const { uid, kind, buckets, summary, lengthBytes, parts } of this.#manifest?.extents ?? []) {
+      const read = (): Promise<Uint8Array> => this.#read({ kind: 'parts', parts });
+      of(uid).extents.push({ isBase: kind === 'base', buckets, summary, lengthBytes, read });
+    }
+    for (const { deltas } of this.#records) {
+      for (const { uid, lengthBytes, content } of deltas) {
+        if (lengthBytes > 0) of(uid).deltas.push({ lengthBytes, read: () => this.#read(content) });
+      }
+    }
+    return states;
   }
 
   /** All state, per operator in the order it must be applied. */

@@ -129,6 +129,11 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
     return this.rdd(batch);
   }
 
+  /** To find the keys whose time has passed all are needed. */
+  override get restoresLazily(): boolean {
+    return this.#spec.timeoutMs === undefined;
+  }
+
   override timeoutThresholdMs(batch: Batch): number {
     return batch.timeMs - (this.#spec.timeoutMs ?? Number.POSITIVE_INFINITY);
   }
@@ -201,7 +206,10 @@ export class StateSnapshotNode<K, S> extends StreamNode<[K, S]> {
       dependencies: [advanced],
       pipe: (partition, task, push) =>
         andThen(
-          advanced.pipe(partition, task, () => {}),
+          andThen(
+            advanced.pipe(partition, task, () => {}),
+            () => (table.isLoaded ? undefined : table.ensureLoaded()),
+          ),
           () => table.partition(partition).forEach(0, (_id, { key, value }) => push([key as K, copyPlain(value) as S])),
         ),
     });

@@ -87,6 +87,11 @@ export abstract class StatefulNode<T> extends StreamNode<T> {
   /** The RDD whose tasks advance the state: every partition must be computed in every batch. Generated once. */
   abstract advance(batch: Batch): RDD<unknown> | undefined;
 
+  /** True: its batches read no other keys than those of their rows, so that they need not wait for all the state after a start. */
+  get restoresLazily(): boolean {
+    return false;
+  }
+
   /** Keys last touched before this time have been dealt with when `batch` commits. */
   timeoutThresholdMs(_batch: Batch): number {
     return Number.NEGATIVE_INFINITY;
@@ -130,6 +135,7 @@ export class StateRDD<In, Out> extends RDD<Out> {
       await parent.pipe(partition, task, (row) => {
         input.push(row);
       });
+      if (!node.table.isLoaded) await node.table.ensureLoaded(node.restoresLazily ? keysOf(input) : undefined);
       try {
         rows = step(state, input, partition);
         // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
@@ -141,6 +147,11 @@ export class StateRDD<In, Out> extends RDD<Out> {
     }
     for (let i = 0; i < rows.length; i++) push(rows[i]!);
   }
+}
+
+/** Of the rows of an operator that restores lazily: pairs. */
+function keysOf(rows: readonly unknown[]): unknown[] {
+  return (rows as readonly (readonly [unknown, unknown])[]).map(([key]) => key);
 }
 
 /** What can't be stored says where it was to be stored. */

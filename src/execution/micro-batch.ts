@@ -1,9 +1,10 @@
-import type { OperatorDelta, StateExtent } from '../checkpoint/records.ts';
+import type { OperatorDelta } from '../checkpoint/records.ts';
 import { Batch } from '../dstream/batch.ts';
 import { planAhead, planBatch } from './batch-plan.ts';
 import type { BatchReport } from './batch-report.ts';
 import type { CommitPipeline } from './commit-pipeline.ts';
 import type { Driver } from './driver.ts';
+import { writeManifestIfDue } from './manifests.ts';
 import { type Effects, runOutputs } from './outputs.ts';
 
 /**
@@ -70,7 +71,7 @@ export async function runMicroBatch(
   const { handles } = effects;
   const commit = { batchId, batchTimeMs: timeMs, positions, deltas, handles, outputs: rows, plan: driver.recordedPlan };
   pipeline.submit({ batch, plan, effects, commit, report });
-  writeManifestIfDue(driver);
+  await writeManifestIfDue(driver);
   return [...sources.values()].reduce((sum, { records }) => sum + records, 0);
 }
 
@@ -84,22 +85,4 @@ async function advanceState(driver: Driver, batch: Batch): Promise<void> {
 
 export function sealState(driver: Driver, batchId: number): OperatorDelta[] {
   return driver.stateful.map(({ uid, table }) => ({ uid, ...table.seal(batchId) }));
-}
-
-/** Of the state as of the batch just sealed. It is uploaded once that batch is durable; a later commit adopts it. */
-function writeManifestIfDue(driver: Driver): void {
-  const { log } = driver;
-  // Without a log nobody asks what has gone since the last manifest, and nothing would ever make tables forget it.
-  if (log !== undefined) {
-    const due = log.manifestDue();
-    if (due === undefined) return;
-    const extents: StateExtent[] = [];
-    for (const { uid, table } of driver.stateful) {
-      const kind = due.get(uid);
-      if (kind !== undefined) extents.push({ uid, kind, bytes: table.encodeForManifest(kind) });
-    }
-    // A failure is that of the next commit.
-    log.writeManifest(extents).catch(() => {});
-  }
-  for (const { table } of driver.stateful) table.manifestWritten();
 }

@@ -19,6 +19,7 @@ import type { Driver, EnginePorts, EngineSettings } from './driver.ts';
 import type { GraphDescription } from './graph-description.ts';
 import { requireRecoverable } from './graph-diff.ts';
 import { pathGuarantees } from './guarantees.ts';
+import { loadRest } from './load-rest.ts';
 import { sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
 import { type GivenUp, Redeploy } from './redeploy.ts';
@@ -116,6 +117,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   await ports.crash('recovery:sources-started');
   driver.operationsTold = checkpoint?.store.operations.total() ?? 0;
   if (log !== undefined) meter?.begin(log);
+  loadRest(stateful, ports, request.fail);
 
   return {
     driver,
@@ -192,11 +194,12 @@ async function fence(
 /** @throws STATE_MISMATCH, CHECKPOINT_CORRUPT */
 async function restoreState({ recovered }: CheckpointLog, redeploy: Redeploy): Promise<number> {
   const { fingerprints } = recovered.status;
-  const tables = new Map(redeploy.restored(recovered.status).map(({ uid, table }) => [uid, table]));
-  const { bytes } = await recovered.loadState((uid, extent, sinceManifest) => {
-    tables.get(uid)?.restore(extent, sinceManifest);
-  });
-  for (const [uid, table] of tables) table.verify(fingerprints[uid]);
+  const stored = recovered.storedState();
+  let bytes = 0;
+  for (const { uid, table, restoresLazily } of redeploy.restored(recovered.status)) {
+    bytes += await table.restoreFrom(stored.get(uid) ?? { extents: [], deltas: [] }, fingerprints[uid]);
+    if (!restoresLazily) await table.ensureLoaded();
+  }
   return bytes;
 }
 

@@ -1,4 +1,6 @@
+import { type BucketRange, bucketOf } from '../base/buckets.ts';
 import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
+import { hashIdentity } from '../base/key-bytes.ts';
 import { Fingerprint } from '../state/fingerprint.ts';
 import { readExtent } from '../state/state-codec.ts';
 
@@ -14,6 +16,8 @@ export interface StoredEntry {
 
 interface Cell {
   readonly hash: number;
+  /** Place in the order of arrival. */
+  readonly ordinal: number;
   readonly schema: number;
   /** Undefined: only hashes are kept. */
   readonly entry: StoredEntry | undefined;
@@ -37,17 +41,18 @@ export class StoredState {
   /** @throws CHECKPOINT_CORRUPT; the state is then of no use any more. */
   apply(extent: Uint8Array): void {
     if (extent.length === 0) return;
-    const { startsAnew, hasMeta, meta, groups } = readExtent(extent);
+    const { startsAnew, base, hasMeta, meta, groups } = readExtent(extent);
     if (startsAnew) {
       this.#panes.clear();
       this.#fingerprint = new Fingerprint();
       this.meta = undefined;
     }
+    if (base !== undefined) this.#forget(base);
     if (hasMeta) this.meta = meta;
     for (const { pane, dropped, entries } of groups) {
       if (dropped) this.#drop(pane);
       const cells = this.#panes.get(pane) ?? new Map<KeyIdentity, Cell>();
-      for (const { key, removed, value, timeMs, schema, hash } of entries) {
+      for (const { key, removed, value, timeMs, schema, hash, ordinal } of entries) {
         const id = keyIdentity(key);
         const before = cells.get(id);
         if (before !== undefined) this.#fingerprint.subtract(before.hash, before.schema);
@@ -57,7 +62,10 @@ export class StoredState {
         }
         this.#fingerprint.add(hash, schema);
         const entry = this.#keepsValues ? { pane, key, value, timeMs } : undefined;
-        cells.set(id, { hash, schema, entry });
+        // A key that got another place in the order goes there; which is the end, unless bases follow one another.
+        const place = ordinal ?? before?.ordinal ?? 0;
+        if (before !== undefined && place !== before.ordinal) cells.delete(id);
+        cells.set(id, { hash, schema, entry, ordinal: place });
       }
       if (cells.size > 0) this.#panes.set(pane, cells);
       else this.#panes.delete(pane);
@@ -81,12 +89,25 @@ export class StoredState {
   /** By pane, then in the order of arrival; none where only hashes are kept. */
   *entries(): Generator<StoredEntry> {
     for (const pane of this.panes) {
-      for (const { entry } of this.#panes.get(pane)!.values()) if (entry !== undefined) yield entry;
+      const cells = [...this.#panes.get(pane)!.values()].sort((a, b) => a.ordinal - b.ordinal);
+      for (const { entry } of cells) if (entry !== undefined) yield entry;
     }
   }
 
   get(pane: number, key: unknown): StoredEntry | undefined {
     return this.#panes.get(pane)?.get(keyIdentity(key))?.entry;
+  }
+
+  /** A base of these buckets follows. */
+  #forget({ from, to }: BucketRange): void {
+    for (const cells of this.#panes.values()) {
+      for (const [id, { hash, schema }] of cells) {
+        const bucket = bucketOf(hashIdentity(id));
+        if (bucket < from || bucket >= to) continue;
+        this.#fingerprint.subtract(hash, schema);
+        cells.delete(id);
+      }
+    }
   }
 
   #drop(pane: number): void {

@@ -1,17 +1,9 @@
+import { type BucketRange, bucketCount, bucketOf } from '../base/buckets.ts';
 import type { ByteWriter } from '../base/byte-writer.ts';
 import { type KeyIdentity, keyIdentity, keyOfIdentity } from '../base/canonical-key.ts';
 import { hashIdentity, readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
 import { EntryArena } from './entry-arena.ts';
-import {
-  bucketCount,
-  bucketOf,
-  type EncodedEntries,
-  type EncodePass,
-  type NewEntry,
-  type Pane,
-  type Stamp,
-  type StoredCell,
-} from './pane.ts';
+import type { EncodedEntries, EncodePass, NewEntry, Pane, Stamp, StoredCell } from './pane.ts';
 import { readBody, schemaAt, writeGap } from './state-codec.ts';
 
 /** A pane as encoded bytes, an arena per bucket: for many keys. Values are decoded when they are read. */
@@ -79,6 +71,14 @@ export class ArenaPane implements Pane {
     this.#size -= 1;
   }
 
+  clear({ from, to }: BucketRange, visit: (stamp: Stamp) => void): void {
+    for (let bucket = from; bucket < to; bucket++) {
+      this.#stampsOf(bucket, visit);
+      this.#size -= this.#arenas[bucket]?.size ?? 0;
+      this.#arenas[bucket] = undefined;
+    }
+  }
+
   tidy(): void {
     for (const arena of this.#touched) arena.tidy();
     this.#touched.clear();
@@ -116,13 +116,17 @@ export class ArenaPane implements Pane {
   }
 
   stamps(visit: (stamp: Stamp) => void): void {
-    const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
-    for (const [bucket, arena] of this.#arenas.entries()) {
-      for (const slot of arena?.slots() ?? []) {
-        stampAt(arena!, slot, stamp);
-        stamp.keyHash = bucket;
-        visit(stamp);
-      }
+    for (let bucket = 0; bucket < bucketCount; bucket++) this.#stampsOf(bucket, visit);
+  }
+
+  #stampsOf(bucket: number, visit: (stamp: Stamp) => void): void {
+    const arena = this.#arenas[bucket];
+    if (arena === undefined) return;
+    // All that is asked of the hash is the bucket.
+    const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: bucket };
+    for (const slot of arena.slots()) {
+      stampAt(arena, slot, stamp);
+      visit(stamp);
     }
   }
 

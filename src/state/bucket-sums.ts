@@ -1,5 +1,6 @@
+import { type BucketRange, bucketCount, bucketOf } from '../base/buckets.ts';
 import { Fingerprint } from './fingerprint.ts';
-import { type BucketRange, bucketCount, bucketOf, type Stamp } from './pane.ts';
+import type { Stamp } from './pane.ts';
 
 /** What a table holds per bucket, over all partitions and panes: fingerprint, and bytes of the encoded entries. */
 export class BucketSums {

@@ -1,15 +1,8 @@
+import { type BucketRange, bucketOf } from '../base/buckets.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
 import { readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
-import {
-  bucketOf,
-  type EncodedEntries,
-  type EncodePass,
-  type NewEntry,
-  type Pane,
-  type Stamp,
-  type StoredCell,
-} from './pane.ts';
+import type { EncodedEntries, EncodePass, NewEntry, Pane, Stamp, StoredCell } from './pane.ts';
 import { readBody, writeEntry, writeGap } from './state-codec.ts';
 
 interface Cell extends StoredCell {
@@ -82,6 +75,15 @@ export class CellPane implements Pane {
 
   remove(id: KeyIdentity): void {
     this.#cells.delete(id);
+  }
+
+  clear({ from, to }: BucketRange, visit: (stamp: Stamp) => void): void {
+    for (const [id, cell] of this.#cells) {
+      const bucket = bucketOf(cell.keyHash);
+      if (bucket < from || bucket >= to) continue;
+      visit(cell);
+      this.#cells.delete(id);
+    }
   }
 
   tidy(): void {}

@@ -46,6 +46,17 @@ export class Fingerprint {
     return this.#count;
   }
 
+  /** From the text of one whose entries all have this version; that text alone does not say how many of which there are. */
+  static parse(text: string, schema: number): Fingerprint {
+    const [count = '', digest = ''] = text.split('@')[0]!.split(':');
+    const parsed = new Fingerprint();
+    parsed.#count = Number(count);
+    parsed.#sum = Number.parseInt(digest.slice(0, 8), 16);
+    parsed.#mixedSum = Number.parseInt(digest.slice(8), 16);
+    if (schema !== 1) parsed.#tally(schema, parsed.#count);
+    return parsed;
+  }
+
   /** `entries:digest`, and `@versions` when there are others than 1. */
   toString(): string {
     const digest = `${this.#count}:${hex(this.#sum)}${hex(this.#mixedSum)}`;

@@ -1,5 +1,6 @@
+import { bucketCount } from '../base/buckets.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
-import { bucketCount, type Pane } from './pane.ts';
+import type { Pane } from './pane.ts';
 
 // Values that a batch rewrites in a partition beside those it has written anyway.
 const rewritesPerBatchMax = 1000;

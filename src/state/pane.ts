@@ -1,18 +1,6 @@
+import type { BucketRange } from '../base/buckets.ts';
 import type { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
-
-/** Buckets a state is cut into for storage, by the fixed hash of the key. Part of the stored format. */
-export const bucketCount = 256;
-
-export function bucketOf(keyHash: number): number {
-  return keyHash & (bucketCount - 1);
-}
-
-/** Buckets `[from, to)`. */
-export interface BucketRange {
-  readonly from: number;
-  readonly to: number;
-}
 
 /** An entry as it is committed. */
 export interface StoredCell {
@@ -70,6 +58,8 @@ export interface Pane {
   stampOf(id: KeyIdentity, stamp: Stamp): boolean;
   set(id: KeyIdentity, entry: NewEntry): void;
   remove(id: KeyIdentity): void;
+  /** Removes what the buckets hold; `visit` is given the stamps. */
+  clear(range: BucketRange, visit: (stamp: Stamp) => void): void;
   /** After many changes: gives back memory. */
   tidy(): void;
   forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): void;

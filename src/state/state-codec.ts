@@ -1,3 +1,4 @@
+import type { BucketRange } from '../base/buckets.ts';
 import { ByteReader } from '../base/byte-reader.ts';
 import type { ByteWriter } from '../base/byte-writer.ts';
 import { writeKey } from '../base/canonical-key.ts';
@@ -8,7 +9,8 @@ import { checkValueAt, decodeValueAt, readValue, writeValue } from '../base/valu
 /**
  * Bytes of state changes. One extent is
  *
- *     extent := u8 flags [value meta] group*      flags: 1 has a meta value, 2 what came before is void
+ *     extent := u8 flags [u8 from, u8 last] [value meta] group*      flags: 1 has a meta value, 2 what came before is void,
+ *                                                                    4 what came before in buckets from..last is void
  *     group  := varint pane, u8 form, removed, changed, added      form: 1 pane dropped, 2 placed
  *     removed := varint count, key*
  *     changed := varint count, entry*
@@ -21,9 +23,11 @@ import { checkValueAt, decodeValueAt, readValue, writeValue } from '../base/valu
  *
  * An entry stands for itself: it says which schema version its value has, and may be moved from extent to extent as it is.
  */
-export const flagMeta = 1;
+const flagMeta = 1;
 /** Everything before this extent belongs to another operator that had the same uid. */
-export const flagAnew = 2;
+const flagAnew = 2;
+/** What came before in a range of buckets is void. */
+const flagBase = 4;
 const formDropped = 1;
 const formPlaced = 2;
 const flagTime = 2;
@@ -50,14 +54,30 @@ export interface StateGroup {
 
 export interface StateExtentContent {
   readonly startsAnew: boolean;
+  /** The buckets whose whole state this is: what came before in them is void. */
+  readonly base: BucketRange | undefined;
   readonly hasMeta: boolean;
   readonly meta: unknown;
   /** Each must be consumed before the next is asked for. */
   readonly groups: Iterable<StateGroup>;
 }
 
-export function writeExtentHead(writer: ByteWriter, startsAnew: boolean, hasMeta: boolean, meta: unknown): void {
-  writer.u8((startsAnew ? flagAnew : 0) | (hasMeta ? flagMeta : 0));
+/** `base`: the buckets whose whole state follows. */
+export function writeExtentHead(
+  writer: ByteWriter,
+  head: {
+    readonly startsAnew: boolean;
+    readonly base: BucketRange | undefined;
+    readonly hasMeta: boolean;
+    readonly meta: unknown;
+  },
+): void {
+  const { startsAnew, base, hasMeta, meta } = head;
+  writer.u8((startsAnew ? flagAnew : 0) | (hasMeta ? flagMeta : 0) | (base === undefined ? 0 : flagBase));
+  if (base !== undefined) {
+    writer.u8(base.from);
+    writer.u8(base.to - 1);
+  }
   if (hasMeta) writeValue(writer, meta);
 }
 
@@ -141,6 +161,7 @@ export function schemaAt(bytes: Buffer, at: number): number {
 export class ExtentScanner {
   readonly bytes: Buffer;
   readonly startsAnew: boolean;
+  readonly base: BucketRange | undefined;
   readonly hasMeta: boolean;
   readonly meta: unknown;
   /** Of the group. */
@@ -166,6 +187,7 @@ export class ExtentScanner {
     const reader = new ByteReader(bytes);
     const flags = reader.u8();
     this.startsAnew = (flags & flagAnew) !== 0;
+    this.base = flags & flagBase ? { from: reader.u8(), to: reader.u8() + 1 } : undefined;
     this.hasMeta = (flags & flagMeta) !== 0;
     this.meta = this.hasMeta ? readValue(reader) : undefined;
     this.#at = reader.offset;
@@ -252,8 +274,8 @@ export class ExtentScanner {
 /** An extent that is not empty, decoded. @throws CHECKPOINT_CORRUPT, also while the groups are read */
 export function readExtent(bytes: Uint8Array): StateExtentContent {
   const scanner = new ExtentScanner(bytes);
-  const { startsAnew, hasMeta, meta } = scanner;
-  return { startsAnew, hasMeta, meta, groups: readGroups(scanner) };
+  const { startsAnew, base, hasMeta, meta } = scanner;
+  return { startsAnew, base, hasMeta, meta, groups: readGroups(scanner) };
 }
 
 function* readGroups(scanner: ExtentScanner): Generator<StateGroup> {

@@ -1,3 +1,4 @@
+import { type BucketRange, bucketCount, bucketOf } from '../base/buckets.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
 import { type KeyIdentity, keyOfIdentity, writeKey } from '../base/canonical-key.ts';
 import { invariant } from '../base/errors.ts';
@@ -9,7 +10,7 @@ import { Change } from './change.ts';
 import { Fingerprint } from './fingerprint.ts';
 import { ForeignCell } from './foreign-cell.ts';
 import { ForeignRewrites } from './foreign-rewrites.ts';
-import { type BucketRange, bucketCount, bucketOf, type Pane, type Stamp, type StoredCell } from './pane.ts';
+import type { Pane, Stamp, StoredCell } from './pane.ts';
 import { type ExtentScanner, writeDrop, writeGroupHead } from './state-codec.ts';
 import type { ValueSchema } from './state-schema.ts';
 
@@ -276,6 +277,11 @@ export class StatePartition {
       cell: undefined,
     });
     if (pane === 0 && schema !== this.#share.schema.version) this.#foreign.met();
+  }
+
+  /** The whole state of these buckets follows. */
+  restoreBase(range: BucketRange): void {
+    for (const pane of this.#panes.values()) pane.clear(range, (stamp) => this.#share.sums.subtract(stamp));
   }
 
   restoreDrop(pane: number): void {

@@ -1,13 +1,17 @@
+import { allBuckets, type BucketRange, bucketOf } from '../base/buckets.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
+import { hashKey } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { hashKeyAt, readKeyAt } from '../base/key-bytes.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import { BucketSums } from './bucket-sums.ts';
-import { Fingerprint } from './fingerprint.ts';
-import { bucketCount } from './pane.ts';
+import { Fingerprint, schemasOf } from './fingerprint.ts';
+import { LazyRestore } from './lazy-restore.ts';
+import { type LedgerRange, RangeLedger } from './range-ledger.ts';
 import { ExtentScanner, writeDrop, writeExtentHead } from './state-codec.ts';
 import { StatePartition, type TableShare } from './state-partition.ts';
 import { ValueSchema } from './state-schema.ts';
+import { readInOrder, type StoredOperator, type TableNote } from './stored-operator.ts';
 
 interface StateTableOptions {
   readonly uid: string;
@@ -26,9 +30,28 @@ export interface SealedChange {
   readonly fingerprint: string;
 }
 
+/** Some buckets of the committed state, whole or changed, for a manifest. */
+export interface TableExtent {
+  readonly kind: 'base' | 'delta';
+  readonly buckets: BucketRange;
+  readonly bytes: Uint8Array;
+  readonly summary: { readonly fingerprint: string; readonly note: TableNote };
+}
+
+/** Changes of neighbouring buckets on their way into one extent. */
+interface OpenDelta {
+  readonly writer: ByteWriter;
+  readonly from: number;
+  to: number;
+  isChanged: boolean;
+}
+
 const noBytes = new Uint8Array(0);
-const allBuckets = { from: 0, to: bucketCount };
 const cellsMaxDefault = 8192;
+// Changes of neighbouring buckets share an extent up to here.
+const deltaBytesMin = 64 * 1024;
+// Less is read at once before the first batch.
+const lazyBytesMin = 8 * 1024 * 1024;
 
 /**
  * The state of one stateful operator: its partitions, and a small `meta` value for the operator's own bookkeeping.
@@ -42,16 +65,19 @@ export class StateTable {
   readonly #options: StateTableOptions;
   readonly #partitions: StatePartition[] = [];
   #share: TableShare;
+  #ledger = new RangeLedger();
+  /** Undefined: all there is is loaded. */
+  #restore: LazyRestore | undefined;
   /** Of the committed state. */
   #fingerprint = new Fingerprint();
   /** What the log holds under this uid from before, of an operator that was dropped or removed, is not ours. */
   #startsAnew = true;
-  #startedSinceManifest = false;
   #meta: unknown;
   #nextMeta: unknown;
   #metaChanged = false;
-  #metaSinceManifest = false;
   readonly #droppedSinceManifest = new Set<number>();
+  #sealedBytes = 0;
+  #bytesSinceManifest = 0;
 
   constructor(options: StateTableOptions) {
     this.uid = options.uid;
@@ -84,13 +110,15 @@ export class StateTable {
   /** Encodes what the running batch changed; empty bytes when nothing did. @throws VALUE_UNSUPPORTED, KEY_UNSUPPORTED */
   seal(_batchId: number): SealedChange {
     const writer = new ByteWriter();
-    writeExtentHead(writer, this.#startsAnew, this.#metaChanged, this.#nextMeta);
-    let unchanged = !this.#metaChanged && !this.#startsAnew;
+    const startsAnew = this.#startsAnew;
+    writeExtentHead(writer, { startsAnew, base: undefined, hasMeta: this.#metaChanged, meta: this.#nextMeta });
+    let unchanged = !this.#metaChanged && !startsAnew;
     for (const partition of this.#partitions) {
       const bytes = partition.seal();
       writer.raw(bytes);
       if (bytes.length > 0) unchanged = false;
     }
+    this.#sealedBytes = writer.length;
     return { bytes: unchanged ? noBytes : writer.finish(), fingerprint: this.fingerprint };
   }
 
@@ -102,12 +130,11 @@ export class StateTable {
       for (const pane of partition.droppedPanes) this.#droppedSinceManifest.add(pane);
       partition.merge();
     }
-    if (this.#startsAnew) this.#startedSinceManifest = true;
+    this.#bytesSinceManifest += this.#sealedBytes;
     this.#startsAnew = false;
     if (!this.#metaChanged) return;
     this.#meta = this.#nextMeta;
     this.#metaChanged = false;
-    this.#metaSinceManifest = true;
   }
 
   /** The batch failed: committed state stays as it was. */
@@ -121,28 +148,74 @@ export class StateTable {
   restore(bytes: Uint8Array, sinceManifest: boolean): void {
     if (bytes.length === 0) return;
     const scanner = new ExtentScanner(bytes);
-    if (scanner.startsAnew) this.#forgetAll(sinceManifest);
+    if (scanner.startsAnew) this.#forgetAll();
     this.#startsAnew = false;
-    if (scanner.hasMeta) {
-      this.#meta = scanner.meta;
-      if (sinceManifest) this.#metaSinceManifest = true;
-    }
-    while (scanner.nextGroup()) {
-      if (scanner.dropped) {
-        for (const partition of this.#partitions) partition.restoreDrop(scanner.pane);
-        if (sinceManifest) this.#droppedSinceManifest.add(scanner.pane);
-      }
-      while (scanner.nextEntry()) {
-        const { bytes: source, start, keyEnd } = scanner;
-        const keyHash = hashKeyAt(source, start, keyEnd);
-        if (scanner.kind === 'added') this.#share.nextOrdinal = Math.max(this.#share.nextOrdinal, scanner.ordinal + 1);
-        const { partitionOf, numPartitions } = this.#options;
-        const index = partitionOf?.(readKeyAt(source, start, keyEnd)) ?? (keyHash >>> 0) % numPartitions;
-        this.partition(index).restore(scanner, keyHash, sinceManifest);
-      }
-    }
-    for (const partition of this.#partitions) partition.restored();
+    if (scanner.base !== undefined) for (const partition of this.#partitions) partition.restoreBase(scanner.base);
+    if (scanner.hasMeta) this.#meta = scanner.meta;
+    this.#apply(scanner, sinceManifest);
     this.#fingerprint = this.#share.sums.fingerprintOf(allBuckets);
+  }
+
+  /**
+   * Brings back what the store holds: all of it, or, of a large state, only what is needed to run batches; see
+   * `ensureLoaded`. @returns bytes read so far. @throws STATE_MISMATCH, CHECKPOINT_CORRUPT, and what the store throws
+   */
+  async restoreFrom(stored: StoredOperator, expectedFingerprint: string | undefined): Promise<number> {
+    const deltas: Uint8Array[] = [];
+    for await (const bytes of readInOrder(stored.deltas)) deltas.push(bytes);
+    const anewAt = deltas.findLastIndex((bytes) => bytes.length > 0 && new ExtentScanner(bytes).startsAnew);
+    const extents = anewAt < 0 ? stored.extents : [];
+    const extentBytes = extents.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    const deltaBytes = deltas.reduce((sum, { length }) => sum + length, 0);
+    const isOfOneSchema =
+      expectedFingerprint !== undefined &&
+      schemasOf(expectedFingerprint).every((schema) => schema === this.schema.version);
+    const isLazy =
+      extentBytes >= lazyBytesMin && isOfOneSchema && extents.every(({ summary }) => summary !== undefined);
+    if (!isLazy) {
+      for await (const bytes of readInOrder(extents)) this.restore(bytes, false);
+      for (const bytes of deltas.slice(Math.max(anewAt, 0))) this.restore(bytes, true);
+      if (extents.length > 0) this.#ledger.restore(this.#lazily(extents, [], '').ledger());
+      this.verify(expectedFingerprint);
+      return extentBytes + deltaBytes;
+    }
+    this.#startsAnew = false;
+    const note = extents.at(-1)!.summary!.note as TableNote;
+    this.#meta = note.meta;
+    this.#share.nextOrdinal = note.nextOrdinal;
+    for (const bytes of deltas) if (bytes.length > 0) this.#noteDelta(new ExtentScanner(bytes));
+    const written = deltas.filter((bytes) => bytes.length > 0);
+    this.#restore = this.#lazily(extents, written, expectedFingerprint);
+    this.#ledger.restore(this.#restore.ledger());
+    this.#fingerprint = Fingerprint.parse(expectedFingerprint, this.schema.version);
+    return deltaBytes;
+  }
+
+  /** False while some of the restored state is not read yet. */
+  get isLoaded(): boolean {
+    return this.#restore === undefined || this.#restore.isDone;
+  }
+
+  /**
+   * Resolves when the state of these keys is there; without keys, when all is. Must be waited for before it is read.
+   * @throws STATE_MISMATCH, CHECKPOINT_CORRUPT, and what the store throws: the stream can't go on
+   */
+  async ensureLoaded(keys?: readonly unknown[]): Promise<void> {
+    const restore = this.#restore;
+    if (restore === undefined) return;
+    if (keys === undefined) await restore.loadAll();
+    else await restore.load(new Set(keys.map((key) => bucketOf(hashKey(key)))));
+    if (restore.isDone) this.#restore = undefined;
+  }
+
+  /** Whether batches have written anything since the last manifest. */
+  get isChanged(): boolean {
+    return this.#bytesSinceManifest > 0;
+  }
+
+  /** Resolves when a manifest can be made: it takes over what the records since the last one hold. */
+  async readyForManifest(): Promise<void> {
+    await this.#restore?.loadChanged();
   }
 
   /** @throws STATE_MISMATCH when the restored state is not what was committed. */
@@ -164,18 +237,56 @@ export class StateTable {
     return fingerprint.toString();
   }
 
-  /** Committed state, whole (`base`) or changed since the last manifest (`delta`), as one extent. */
-  encodeForManifest(kind: 'base' | 'delta'): Uint8Array {
-    const writer = new ByteWriter();
-    const isBase = kind === 'base';
-    const hasMeta = isBase ? this.#meta !== undefined : this.#metaSinceManifest;
-    writeExtentHead(writer, !isBase && this.#startedSinceManifest, hasMeta, this.#meta);
-    if (!isBase) for (const pane of this.#droppedSinceManifest) writeDrop(writer, pane);
-    for (const partition of this.#partitions) partition.encode(writer, allBuckets, !isBase);
-    this.#metaSinceManifest = false;
-    this.#startedSinceManifest = false;
+  /**
+   * What the next manifest must hold of the committed state, at least one extent: bases of some buckets, changes of the
+   * others. Each is encoded when it is asked for and counts as stored then. No batch may be merged in between.
+   * `alpha`: see RangeLedger.
+   */
+  *extents(alpha: number): Generator<TableExtent> {
+    const ledger = this.#ledger;
+    const bytesOf = (range: BucketRange): number => this.#share.sums.bytesOf(range);
+    ledger.split(bytesOf);
+    const due = ledger.due(alpha, this.#bytesSinceManifest, bytesOf);
+    const dropped = [...this.#droppedSinceManifest];
+    let isEmpty = true;
+    let open: OpenDelta | undefined;
+    let unchanged: OpenDelta | undefined;
+    const close = (): TableExtent[] => {
+      const closed = open;
+      open = undefined;
+      if (closed === undefined) return [];
+      if (!closed.isChanged) {
+        unchanged = closed;
+        return [];
+      }
+      isEmpty = false;
+      return [this.#extent('delta', closed, closed.writer)];
+    };
+    for (const range of ledger.ranges) {
+      const { from, to } = range;
+      const isLoaded = this.#restore?.isLoaded(range) ?? true;
+      if (!isLoaded || due.has(range)) yield* close();
+      if (!isLoaded) continue;
+      if (due.has(range)) {
+        isEmpty = false;
+        const writer = this.#writer(range);
+        for (const partition of this.#partitions) partition.encode(writer, range, false);
+        ledger.wroteBase(range, writer.length);
+        yield this.#extent('base', range, writer);
+        continue;
+      }
+      if (open === undefined) {
+        open = { writer: this.#writer(undefined), from, to, isChanged: dropped.length > 0 };
+        for (const pane of dropped) writeDrop(open.writer, pane);
+      }
+      open.to = to;
+      if (this.#encodeChanges(open.writer, range)) open.isChanged = true;
+      if (open.writer.length >= deltaBytesMin) yield* close();
+    }
+    yield* close();
+    if (isEmpty && unchanged !== undefined) yield this.#extent('delta', unchanged, unchanged.writer);
     this.#droppedSinceManifest.clear();
-    return writer.finish();
+    this.#bytesSinceManifest = 0;
   }
 
   /** Without a checkpoint nobody asks for what has gone: nothing must be kept of it. */
@@ -184,11 +295,74 @@ export class StateTable {
     for (const partition of this.#partitions) partition.forgetRemoved();
   }
 
-  /** Keys of pane 0 over all partitions. */
+  /** Keys of pane 0 over all partitions; while some are not loaded, of all panes. */
   get keyCount(): number {
-    let count = 0;
-    for (const partition of this.#partitions) count += partition.keyCount;
-    return count;
+    if (!this.isLoaded) return this.#fingerprint.count;
+    return this.#partitions.reduce((sum, { keyCount }) => sum + keyCount, 0);
+  }
+
+  /** Memory held by panes that are kept as bytes. */
+  get heldBytes(): number {
+    return this.#partitions.reduce((sum, { heldBytes }) => sum + heldBytes, 0);
+  }
+
+  #encodeChanges(writer: ByteWriter, range: LedgerRange): boolean {
+    const before = writer.length;
+    for (const partition of this.#partitions) partition.encode(writer, range, true);
+    if (writer.length === before) return false;
+    this.#ledger.wroteDelta(range, writer.length - before);
+    return true;
+  }
+
+  #writer(base: BucketRange | undefined): ByteWriter {
+    const writer = new ByteWriter();
+    const meta = this.#meta;
+    // Also when it is undefined: it may have been something.
+    writeExtentHead(writer, { startsAnew: false, base, hasMeta: true, meta });
+    return writer;
+  }
+
+  #extent(kind: 'base' | 'delta', { from, to }: BucketRange, writer: ByteWriter): TableExtent {
+    const note: TableNote = { meta: this.#meta, nextOrdinal: this.#share.nextOrdinal };
+    const fingerprint = this.#share.sums.fingerprintOf({ from, to }).toString();
+    return { kind, buckets: { from, to }, bytes: writer.finish(), summary: { fingerprint, note } };
+  }
+
+  #apply(scanner: ExtentScanner, isDirty: boolean): void {
+    while (scanner.nextGroup()) {
+      if (scanner.dropped) {
+        for (const partition of this.#partitions) partition.restoreDrop(scanner.pane);
+        if (isDirty) this.#droppedSinceManifest.add(scanner.pane);
+      }
+      while (scanner.nextEntry()) {
+        const { bytes: source, start, keyEnd } = scanner;
+        const keyHash = hashKeyAt(source, start, keyEnd);
+        if (scanner.kind === 'added') this.#share.nextOrdinal = Math.max(this.#share.nextOrdinal, scanner.ordinal + 1);
+        const { partitionOf, numPartitions } = this.#options;
+        const index = partitionOf?.(readKeyAt(source, start, keyEnd)) ?? (keyHash >>> 0) % numPartitions;
+        this.partition(index).restore(scanner, keyHash, isDirty);
+      }
+    }
+    for (const partition of this.#partitions) partition.restored();
+  }
+
+  /** What must be known of a change that is applied bucket by bucket later. */
+  #noteDelta(scanner: ExtentScanner): void {
+    if (scanner.hasMeta) this.#meta = scanner.meta;
+    while (scanner.nextGroup()) {
+      while (scanner.nextEntry()) {
+        if (scanner.kind === 'added') this.#share.nextOrdinal = Math.max(this.#share.nextOrdinal, scanner.ordinal + 1);
+      }
+    }
+  }
+
+  #lazily(extents: StoredOperator['extents'], deltas: readonly Uint8Array[], expected: string): LazyRestore {
+    const target = {
+      uid: this.uid,
+      sums: this.#share.sums,
+      apply: (bytes: Uint8Array, isDirty: boolean) => this.#apply(new ExtentScanner(bytes), isDirty),
+    };
+    return new LazyRestore(target, extents, deltas, expected);
   }
 
   #newShare(): TableShare {
@@ -196,14 +370,13 @@ export class StateTable {
     return { schema: this.schema, cellsMax, sums: new BucketSums(), nextOrdinal: 0 };
   }
 
-  #forgetAll(sinceManifest: boolean): void {
+  #forgetAll(): void {
     const count = this.#partitions.length;
     this.#partitions.length = 0;
     this.#share = this.#newShare();
+    this.#ledger = new RangeLedger();
     if (count > 0) this.partition(count - 1);
     this.#meta = undefined;
-    this.#metaSinceManifest = false;
     this.#droppedSinceManifest.clear();
-    this.#startedSinceManifest = sinceManifest;
   }
 }

@@ -201,15 +201,22 @@ async function drive(
       // A driver computes between two batches: the log gets ahead of it, or falls behind.
       if (depth > 1) for (let i = Math.floor(world.random.next() * 3); i > 0; i--) await world.step(session);
       if (world.chance(0.02)) {
-        await Promise.all([...ahead, ...background]);
+        await inTurn(ahead);
+        await Promise.all(background);
         return await log.drain([]);
       }
     }
-    await Promise.all([...ahead, ...background]);
+    await inTurn(ahead);
+    await Promise.all(background);
   } catch (error) {
     if (error instanceof TidemarkError && error.code === 'FENCED') model.checkFenced(log.epoch);
     throw error;
   }
+}
+
+/** The failure of the first one counts: those after it may only say that they do not follow. */
+async function inTurn(commits: readonly Promise<void>[]): Promise<void> {
+  for (const commit of commits) await commit;
 }
 
 /** The engine asks again after the next batch. */

@@ -50,11 +50,14 @@ export function batch(batchId: number, more: Partial<BatchCommit> = {}): BatchCo
   };
 }
 
+const deltasMax = 4;
+
 /** A keyed state as an engine would hold it: knows its deltas, and which keys a manifest still needs. */
 export class CounterState {
   readonly uid: string;
   readonly values = new Map<string, number>();
   readonly #sinceManifest = new Set<string>();
+  #deltas = 0;
   #sum = 0n;
 
   constructor(uid: string) {
@@ -80,7 +83,10 @@ export class CounterState {
     }
   }
 
-  extent(kind: 'base' | 'delta'): StateExtent {
+  /** At least what is asked for; a base now and then, so that the chain of deltas does not grow for ever. */
+  extent(asked: 'base' | 'delta'): StateExtent {
+    const kind = asked === 'base' || this.#deltas === deltasMax ? 'base' : 'delta';
+    this.#deltas = kind === 'base' ? 0 : this.#deltas + 1;
     const keys = kind === 'base' ? [...this.values.keys()] : [...this.#sinceManifest];
     return { uid: this.uid, kind, bytes: this.#encode(keys) };
   }

@@ -263,9 +263,11 @@ describe('a stream without a checkpoint', () => {
     await context.start();
     const { table } = windowed.node as StatefulNode<number>;
     await driven.runTo(20_000);
-    const size = table.encodeForManifest('delta').length;
+    const sizeOf = (): number => [...table.extents(100)].reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const size = sizeOf();
     await driven.runTo(80_000);
-    expect(table.encodeForManifest('delta')).toHaveLength(size);
+    // Ordinals and times get longer, by a byte now and then.
+    expect(sizeOf()).toBeLessThan(size + 8);
     await driven.stop();
     expect(seen.at(-1)).toEqual([78, 79, 80]);
   });

@@ -60,7 +60,7 @@ describe('expiring', () => {
           records.push(table.seal(i + 1).bytes);
           table.merge();
           if (step.manifest) {
-            manifest = [...manifest, table.encodeForManifest(manifest.length === 0 ? 'base' : 'delta')];
+            manifest = [...manifest, ...Array.from(table.extents(100), ({ bytes }) => bytes)];
             records = [];
             table.manifestWritten();
           }
