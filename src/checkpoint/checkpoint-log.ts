@@ -21,12 +21,12 @@ import { segmentName } from './object-names.ts';
 import { type PointState, writePointManifest } from './point-manifest.ts';
 import type { BatchCommit, FenceContent, PlannedBatch, Receipt, StateExtent, StreamStatus } from './records.ts';
 import { Retention, type RetentionReport } from './retention.ts';
-import { readFloor, writeHint } from './root-objects.ts';
-import { readParts } from './state-loader.ts';
+import { writeHint } from './root-objects.ts';
 import { statusAfter } from './status-fold.ts';
 import { contentBytes, inlineContents, type StoredContents, segmentContents } from './stored-contents.ts';
 import { type ChangeTally, noteBatch, RecoveredStream, type StreamCheckpoint } from './stream-checkpoint.ts';
 import { type Fenced, fenceStream } from './take-over.ts';
+import { readUnpublished } from './unpublished-content.ts';
 
 /** Sees the stream as the fence will find it, before anything is written; throws to refuse (another graph, say). */
 export type TakeOverCheck = (status: StreamStatus) => void;
@@ -136,20 +136,8 @@ export class CheckpointLog {
   }
 
   /** The rows of a handle that is to be published. @throws CHECKPOINT_CORRUPT; FENCED when another driver has cleaned up */
-  async readContent(content: Content): Promise<Uint8Array> {
-    if (content.kind === 'inline') return content.bytes;
-    try {
-      return await readParts(this.#store, content.parts);
-    } catch (error) {
-      // What is not published yet is not deleted below a floor of this driver's; only a newer one raises it further.
-      const { value: floor } = await readFloor(this.#store);
-      if (floor <= this.#floor) throw error;
-      throw new TidemarkError(
-        'FENCED',
-        `A newer driver took over stream ${this.streamId} (${this.#store.url}) and has cleaned up to record ${floor}; this driver has epoch ${this.epoch}. Leave this process stopped.`,
-        { context: { streamId: this.streamId, floor, epoch: this.epoch } },
-      );
-    }
+  readContent(content: Content): Promise<Uint8Array> {
+    return readUnpublished(this.#store, content, { streamId: this.streamId, epoch: this.epoch, floor: this.#floor });
   }
 
   /** When the last record was written, by the store's clock. */
