@@ -9,7 +9,7 @@ import { TidemarkError } from './errors.ts';
  * them. `1`, `1n` and `'1'` differ, NaN equals NaN, -0 equals 0, the order of an object's properties does not matter.
  *
  * Three views of a key that always agree: `keyIdentity` for Maps in memory, `hashKey` to choose a partition or bucket,
- * `writeKey` for storage. Hash and bytes are part of the stored format: they must never change (docs/data-formats.md).
+ * `writeKey` for storage. Hash and bytes are part of the stored format: they must never change (docs/formats/values.md).
  */
 export type KeyIdentity = string | number | bigint | boolean | null;
 

@@ -5,7 +5,7 @@ import { corrupt, incompatible } from './corruption.ts';
 
 /**
  * The envelope of every structured object of a checkpoint: fixed header, tagged sections, SHA-256 trailer.
- * Byte tables: docs/checkpoint-format.md. All numbers are little-endian.
+ * Byte tables: docs/formats/checkpoint.md. All numbers are little-endian.
  *
  * Invariants
  *   F1. Every byte is covered by the trailer; the header also by its own CRC, each section also by its own, so that

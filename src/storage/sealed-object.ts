@@ -5,7 +5,7 @@ import { type EncryptionKey, type EncryptionKeys, isKeyId, keyCheckBytes, keyIdB
 
 /**
  * Objects under AES-256-GCM, in blocks that can be read alone: each has a head of its own, so that a range is one read.
- * Byte table: docs/checkpoint-format.md.
+ * Byte table: docs/formats/checkpoint.md.
  *
  * Invariants
  *   S1. A key and a nonce never meet twice with different content: every object has a key of its own, derived with a

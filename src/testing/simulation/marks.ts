@@ -18,7 +18,7 @@ export function parseMark(kind: MarkKind, text: unknown): number {
 
 export type RecordKind = 'fence' | 'batch' | 'plan' | 'drain' | 'other';
 
-/** What a record of the log shows to somebody who knows only its header (docs/checkpoint-format.md) and the marks. */
+/** What a record of the log shows to somebody who knows only its header (docs/formats/checkpoint.md) and the marks. */
 export interface MarkedRecord {
   readonly kind: RecordKind;
   readonly slot: number;
@@ -35,7 +35,7 @@ export interface MarkedRecord {
 
 const kinds: Readonly<Record<number, RecordKind>> = { 2: 'fence', 3: 'batch', 4: 'plan', 5: 'drain' };
 
-/** Field offsets as docs/checkpoint-format.md gives them: kind at 12, slot at 16, epoch at 24. */
+/** Field offsets as docs/formats/checkpoint.md gives them: kind at 12, slot at 16, epoch at 24. */
 export function readMarkedRecord(bytes: Uint8Array): MarkedRecord {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');

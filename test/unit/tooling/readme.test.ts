@@ -13,6 +13,8 @@ test('the program in README.md is the one the compiler checks', () => {
 });
 
 test('README.md lists every page of docs/', () => {
-  const pages = readdirSync(join(projectRoot, 'docs')).filter((name) => name.endsWith('.md'));
+  const pages = readdirSync(join(projectRoot, 'docs'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.md'),
+  );
   expect(pages.filter((page) => !readme.includes(`docs/${page}`))).toEqual([]);
 });
