@@ -248,7 +248,7 @@ async function assertNothingElse(
   if (!hasFormat && (await readFormat(store)) === undefined) {
     throw corrupt(formatName, `it is missing, but "${found[0]}" is there`);
   }
-  if (hasFormat && !found.some((name) => name.startsWith(logPrefix))) {
+  if (hasFormat && (await firstName(store, logPrefix)).length === 0) {
     throw missingRecord(1, `"${found[0]}" is there`);
   }
 }

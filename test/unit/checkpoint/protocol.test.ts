@@ -87,6 +87,26 @@ describe('creating the stream', () => {
     await expect(older.commitBatch(batch(1))).rejects.toThrow(code('FENCED'));
     await newer.commitBatch(batch(1));
   });
+
+  it('row 11: by another driver while a slow starter looks for leftovers > nothing is called damaged', async () => {
+    const { clock, store } = setup();
+    await expect(takeOver(store, clock, 1, { crashHook: crashAt('recovery:before-fence') })).rejects.toThrow(Crash);
+    let other: MiniDriver | undefined;
+    const slow = viewOf(store, {
+      async *list(prefix, after) {
+        if (prefix === 'snap/') {
+          other = await MiniDriver.start(store, clock, 2, { manifestEveryRecords: 2, silenceThresholdMs: 0 });
+          for (let i = 0; i < 6; i++) await other.runBatch();
+          await other.log.drain([]);
+        }
+        yield* store.list(prefix, after);
+      },
+    });
+    const log = await takeOver(slow, clock, 3);
+    expect(other).toBeDefined();
+    expect(await names(store, 'snap/')).not.toEqual([]);
+    expect(log.recovered.status.lastBatch?.batchId).toBe(6);
+  });
 });
 
 describe('a record whose answer is lost', () => {
