@@ -363,7 +363,7 @@ export class CheckpointLog {
     // What a manifest is about to describe is no change since.
     if (upload === undefined || upload.isBegun) this.#changes.records += 1;
     else if (status.lastBatch?.batchId === upload.afterBatchId) upload.begin();
-    if (pending !== undefined) this.#hint = this.#hint.then(() => this.#writeHint());
+    if (pending !== undefined) this.#hint = this.#hint.then(() => this.#writeHint()).catch(() => {});
     return { record, bytes: frame.bytes.length, encodeStartMs, encodeMs, uploadMs: clock.now() - uploadStartMs };
   }
 
