@@ -5,7 +5,7 @@ const initialBytes = 256;
 // Up to here a character loop beats the call into Buffer.write.
 const shortStringChars = 48;
 // Up to here a loop beats the call into TypedArray.set.
-const shortBytes = 96;
+const shortBytes = 192;
 
 /**
  * Appends binary fields to one growing buffer. All numbers are little-endian; a varint is unsigned LEB128.

@@ -43,14 +43,31 @@ export class ArenaPane implements Pane {
   }
 
   set(id: KeyIdentity, entry: NewEntry): void {
-    const { keyHash } = entry;
+    const arena = this.#arenaOf(entry.keyHash);
+    this.#setAt(arena, arena.find(entry.keyHash, id), entry);
+  }
+
+  /** Compares bytes with bytes: no key becomes a text. */
+  restore(entry: NewEntry, keyEnd: number, stamp: Stamp): boolean {
+    const arena = this.#arenaOf(entry.keyHash);
+    const slot = arena.findBytes(entry.keyHash, entry.source, entry.start, keyEnd);
+    if (slot >= 0) stampAt(arena, slot, stamp);
+    stamp.keyHash = entry.keyHash;
+    this.#setAt(arena, slot, entry);
+    return slot >= 0;
+  }
+
+  #arenaOf(keyHash: number): EntryArena {
     const bucket = bucketOf(keyHash);
     let arena = this.#arenas[bucket];
     if (arena === undefined) {
       arena = new EntryArena();
       this.#arenas[bucket] = arena;
     }
-    const slot = arena.find(keyHash, id);
+    return arena;
+  }
+
+  #setAt(arena: EntryArena, slot: number, entry: NewEntry): void {
     this.#touched.add(arena);
     if (slot >= 0 && (!entry.isPlaced || arena.ordinalOf(slot) === entry.ordinal)) {
       arena.replace(slot, entry.source, entry.start, entry.end, entry);

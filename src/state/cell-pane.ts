@@ -1,7 +1,7 @@
 import { type BucketRange, bucketOf } from '../base/buckets.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
-import { readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
+import { identityAt, readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
 import type { EncodedEntries, EncodePass, NewEntry, Pane, Stamp, StoredCell } from './pane.ts';
 import { readBody, writeEntry, writeGap } from './state-codec.ts';
 
@@ -71,6 +71,13 @@ export class CellPane implements Pane {
     if (ordinal < this.#lastOrdinal) this.#isSorted = false;
     else this.#lastOrdinal = ordinal;
     this.#cells.set(id, { key, value: decodedOf(entry), timeMs, schema, hash, size, ordinal, keyHash, isDirty });
+  }
+
+  restore(entry: NewEntry, keyEnd: number, stamp: Stamp): boolean {
+    const id = identityAt(entry.source, entry.start, keyEnd);
+    const isThere = this.stampOf(id, stamp);
+    this.set(id, entry);
+    return isThere;
   }
 
   remove(id: KeyIdentity): void {

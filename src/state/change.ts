@@ -5,29 +5,37 @@ import { copyPlain } from '../base/plain-data.ts';
 import type { NewEntry, Stamp, StoredCell } from './pane.ts';
 import { readBody, writeEntry } from './state-codec.ts';
 
+/** What the changes of a partition in one attempt have in common. */
+export interface Attempt {
+  /** The sealed bytes of the partition; undefined before. */
+  source: Buffer | undefined;
+}
+
 const noBytes = Buffer.alloc(0);
 
-/** A key that the running batch has written. What sealing finds out makes it an entry for the pane. */
+/**
+ * A key that the running batch has written. What sealing finds out makes it an entry for the pane. All of a batch are alive
+ * at once and are moved by the collector, so they are kept small.
+ */
 export class Change implements StoredCell, NewEntry, Stamp {
   key: unknown;
   value: unknown;
   readonly timeMs: number;
   schema: number;
-  /** The sealed bytes of the partition; empty before. */
-  source: Buffer = noBytes;
+  readonly #attempt: Attempt;
   start = 0;
   end = 0;
   keyHash = 0;
   hash = 0;
   ordinal = 0;
-  readonly isPlaced = false;
-  readonly isDirty = true;
   cell: Change | undefined;
-  /** The committed entry it replaces, if it is there. */
-  readonly before: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
-  isThere = false;
+  /** Of the committed entry it replaces; size 0: there is none. */
+  #sizeBefore = 0;
+  #hashBefore = 0;
+  #schemaBefore = 0;
 
-  constructor(key: unknown, value: unknown, timeMs: number, schema: number) {
+  constructor(key: unknown, value: unknown, timeMs: number, schema: number, attempt: Attempt) {
+    this.#attempt = attempt;
     this.key = key;
     this.value = value;
     this.timeMs = timeMs;
@@ -38,9 +46,36 @@ export class Change implements StoredCell, NewEntry, Stamp {
     return this.end - this.start;
   }
 
-  find(id: KeyIdentity, isThere: boolean): void {
-    this.isThere = isThere;
-    this.keyHash = isThere ? this.before.keyHash : hashIdentity(id);
+  get source(): Buffer {
+    return this.#attempt.source ?? noBytes;
+  }
+
+  get isPlaced(): boolean {
+    return false;
+  }
+
+  get isDirty(): boolean {
+    return true;
+  }
+
+  /** The committed entry that it replaces is there. */
+  get isThere(): boolean {
+    return this.#sizeBefore > 0;
+  }
+
+  find(id: KeyIdentity, before: Stamp | undefined): void {
+    this.keyHash = before?.keyHash ?? hashIdentity(id);
+    this.#sizeBefore = before?.size ?? 0;
+    this.#hashBefore = before?.hash ?? 0;
+    this.#schemaBefore = before?.schema ?? 0;
+  }
+
+  stampBefore(stamp: Stamp): Stamp {
+    stamp.hash = this.#hashBefore;
+    stamp.schema = this.#schemaBefore;
+    stamp.size = this.#sizeBefore;
+    stamp.keyHash = this.keyHash;
+    return stamp;
   }
 
   encode(writer: ByteWriter, pane: number): void {
@@ -57,11 +92,16 @@ export class Change implements StoredCell, NewEntry, Stamp {
     this.cell = this;
   }
 
+  /** For a pane that keeps bytes: they are all that is needed. */
+  forgetValue(): void {
+    this.value = undefined;
+  }
+
   /** As readers may see it: once sealed, what others do to the value they gave must not be seen. */
   current(): { readonly key: unknown; readonly value: unknown; readonly timeMs: number } {
-    if (this.cell !== undefined || this.source === noBytes) return this;
-    const keyEnd = skipKeyAt(this.source, this.start);
-    const key = readKeyAt(this.source, this.start, keyEnd);
-    return { key, value: readBody(this.source, keyEnd).value, timeMs: this.timeMs };
+    const { source } = this;
+    if (this.cell !== undefined || source === noBytes) return this;
+    const keyEnd = skipKeyAt(source, this.start);
+    return { key: readKeyAt(source, this.start, keyEnd), value: readBody(source, keyEnd).value, timeMs: this.timeMs };
   }
 }

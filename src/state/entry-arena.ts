@@ -6,6 +6,8 @@ const flagLive = 1;
 const flagDirty = 2;
 const slotsAtFirst = 16;
 const bytesAtFirst = 1024;
+// Small arenas are many, and every step of growing costs them eight allocations.
+const doubledBelow = 512;
 
 /** What the arena keeps of an entry beside its bytes. */
 interface EntryFacts {
@@ -78,6 +80,17 @@ export class EntryArena {
       const slot = index[i]! - 1;
       if (slot < 0) return -1;
       if (this.#keyHashes[slot] === keyHash && isKeyAt(this.bytes, this.#starts[slot]!, id)) return slot;
+    }
+  }
+
+  /** `find` for a key that is at hand as bytes. */
+  findBytes(keyHash: number, source: Buffer, start: number, end: number): number {
+    const index = this.#index;
+    const mask = index.length - 1;
+    for (let i = (keyHash >>> 8) & mask; ; i = (i + 1) & mask) {
+      const slot = index[i]! - 1;
+      if (slot < 0) return -1;
+      if (this.#keyHashes[slot] === keyHash && isSame(this.bytes, this.#starts[slot]!, source, start, end)) return slot;
     }
   }
 
@@ -235,7 +248,8 @@ export class EntryArena {
   }
 
   #makeRoomForSlots(): void {
-    const capacity = this.#flags.length + (this.#flags.length >>> 1);
+    const slots = this.#flags.length;
+    const capacity = slots < doubledBelow ? slots * 2 : slots + (slots >>> 1);
     this.#keyHashes = grown(this.#keyHashes, new Int32Array(capacity));
     this.#hashes = grown(this.#hashes, new Int32Array(capacity));
     this.#ordinals = grown(this.#ordinals, new Float64Array(capacity));
@@ -247,6 +261,15 @@ export class EntryArena {
 
   #makeRoomForBytes(length: number): void {
     const { liveBytes } = this;
+    if (this.#bytesDead === 0) {
+      // Nothing to leave out: one copy instead of one per entry.
+      const bytes = Buffer.allocUnsafeSlow(
+        Math.max(bytesAtFirst, Math.ceil(liveBytes * (this.#slots < doubledBelow ? 2 : 1.4)) + length),
+      );
+      bytes.set(this.bytes.subarray(0, this.#bytesUsed));
+      this.bytes = bytes;
+      return;
+    }
     // What is dead may be room enough.
     this.#repack(this.#bytesDead * 4 > this.#bytesUsed ? liveBytes + length : Math.ceil(liveBytes * 1.25) + length);
   }
@@ -281,6 +304,12 @@ export class EntryArena {
     while (capacity < this.#live * 2) capacity *= 2;
     this.#reindex(capacity);
   }
+}
+
+/** Keys say where they end, so the bytes of one are never the beginning of another. */
+function isSame(bytes: Buffer, at: number, source: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[at + i - start] !== source[i]) return false;
+  return true;
 }
 
 type Column = Uint32Array | Int32Array | Float64Array | Uint8Array;

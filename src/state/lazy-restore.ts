@@ -24,7 +24,7 @@ interface RestoreTarget {
   readonly uid: string;
   readonly sums: BucketSums;
   /** `isDirty`: in no extent yet. */
-  apply(bytes: Uint8Array, isDirty: boolean): void;
+  apply(bytes: Uint8Array, isDirty: boolean, range: BucketRange): void;
 }
 
 /**
@@ -144,14 +144,14 @@ export class LazyRestore {
     // Extents of just these buckets say what they must give.
     for (const [index, bytes] of pieces.entries()) {
       const { buckets, summary } = chain[index]!.extent;
-      if (bytes !== undefined) this.#target.apply(bytes, false);
+      if (bytes !== undefined) this.#target.apply(bytes, false, range);
       if (buckets.from === range.from && buckets.to === range.to) {
         this.#verify(sums.fingerprintOf(range).toString(), summary!.fingerprint, range);
       }
       // A store in memory answers without a turn of the loop.
       await setImmediate();
     }
-    for (const bytes of deltas) this.#target.apply(bytes, true);
+    for (const bytes of deltas) this.#target.apply(bytes, true, range);
     for (const extent of chain) extent.release();
     this.#restored.addAll(sums.fingerprintOf(range));
     atom.isLoaded = true;

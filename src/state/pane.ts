@@ -57,6 +57,8 @@ export interface Pane {
   /** False: the key is not there, and `stamp` is as it was. */
   stampOf(id: KeyIdentity, stamp: Stamp): boolean;
   set(id: KeyIdentity, entry: NewEntry): void;
+  /** `set` of an entry that was read; `stamp` becomes that of the entry it replaces. False: it replaces none. */
+  restore(entry: NewEntry, keyEnd: number, stamp: Stamp): boolean;
   remove(id: KeyIdentity): void;
   /** Removes what the buckets hold; `visit` is given the stamps. */
   clear(range: BucketRange, visit: (stamp: Stamp) => void): void;

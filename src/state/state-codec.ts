@@ -223,6 +223,11 @@ export class ExtentScanner {
     return true;
   }
 
+  /** Of the same kind in this group, with the one it stands at. */
+  get entriesLeft(): number {
+    return this.#left + 1;
+  }
+
   get key(): unknown {
     return readKeyAt(this.bytes, this.start, this.keyEnd);
   }

@@ -6,7 +6,7 @@ import { identityAt } from '../base/key-bytes.ts';
 import { ArenaPane } from './arena-pane.ts';
 import type { BucketSums } from './bucket-sums.ts';
 import { CellPane } from './cell-pane.ts';
-import { Change } from './change.ts';
+import { type Attempt, Change } from './change.ts';
 import { Fingerprint } from './fingerprint.ts';
 import { ForeignCell } from './foreign-cell.ts';
 import { ForeignRewrites } from './foreign-rewrites.ts';
@@ -67,6 +67,7 @@ export class StatePartition {
   /** Gone since the last extent of their bucket, by pane and bucket. */
   readonly #removed = new Map<number, Set<KeyIdentity>>();
   #sealed: Sealed | undefined;
+  #attempt: Attempt = { source: undefined };
 
   constructor(share: TableShare) {
     this.#share = share;
@@ -93,7 +94,7 @@ export class StatePartition {
   }
 
   put(pane: number, id: KeyIdentity, key: unknown, value: unknown, timeMs = 0): void {
-    this.#overlay(pane).set(id, new Change(key, value, timeMs, this.#share.schema.version));
+    this.#overlay(pane).set(id, new Change(key, value, timeMs, this.#share.schema.version, this.#attempt));
   }
 
   remove(pane: number, id: KeyIdentity): void {
@@ -150,8 +151,8 @@ export class StatePartition {
     this.#rewriteForeign();
     const writer = new ByteWriter();
     const change = new Fingerprint();
+    const before: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
     const removed: { readonly pane: number; readonly id: KeyIdentity; readonly stamp: Stamp }[] = [];
-    const sealing: Change[] = [];
     for (const pane of this.#dropped) {
       this.#panes.get(pane)?.stamps(({ hash, schema }) => change.subtract(hash, schema));
       writeDrop(writer, pane);
@@ -163,10 +164,10 @@ export class StatePartition {
       const added: Change[] = [];
       for (const [id, cell] of overlay) {
         if (cell !== undefined) {
-          const isThere = committed?.stampOf(id, cell.before) ?? false;
-          cell.find(id, isThere);
+          const isThere = committed?.stampOf(id, before) ?? false;
+          cell.find(id, isThere ? before : undefined);
           (isThere ? changed : added).push(cell);
-          if (isThere) change.subtract(cell.before.hash, cell.before.schema);
+          if (isThere) change.subtract(before.hash, before.schema);
         } else {
           // Keys the batch made and removed again leave no trace.
           const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
@@ -193,13 +194,13 @@ export class StatePartition {
         for (const cell of cells) {
           change.add(cell.hash, cell.schema);
           if (isDecoded) cell.takeCopies();
-          sealing.push(cell);
+          else cell.forgetValue();
         }
       }
     }
-    const bytes = writer.finish();
-    const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (const cell of sealing) cell.source = source;
+    // The writer is nobody else's: no copy is needed.
+    const bytes = writer.view();
+    this.#attempt.source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#sealed = { bytes, change, removed };
     return bytes;
   }
@@ -213,13 +214,15 @@ export class StatePartition {
     return this.#dropped;
   }
 
-  /** The batch is committed: its overlay becomes the base. */
-  merge(): void {
+  /** The batch is committed: its overlay becomes the base. @returns how many keys changed */
+  merge(): number {
     if (this.#sealed === undefined) {
       invariant(this.#changed.size === 0 && this.#dropped.size === 0, 'State was changed but not sealed.');
-      return;
+      return 0;
     }
+    let count = 0;
     const { sums } = this.#share;
+    const before: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
     for (const pane of this.#dropped) this.#drop(pane);
     for (const { pane, id, stamp } of this.#sealed.removed) {
       sums.subtract(stamp);
@@ -228,54 +231,47 @@ export class StatePartition {
     }
     for (const [pane, overlay] of this.#changed) {
       const committed = this.#paneFor(pane, overlay.size);
+      count += overlay.size;
       for (const [id, cell] of overlay) {
         if (cell === undefined) continue;
-        if (cell.isThere) sums.subtract(cell.before);
+        if (cell.isThere) sums.subtract(cell.stampBefore(before));
         sums.add(cell);
         committed.set(id, cell);
       }
     }
     for (const pane of this.#panes.values()) pane.tidy();
     this.discard();
+    return count;
   }
 
   discard(): void {
     this.#changed.clear();
     this.#dropped.clear();
     this.#sealed = undefined;
+    this.#attempt = { source: undefined };
   }
 
   /**
-   * Restores the entry the scanner stands at. `isDirty`: it is in no extent yet.
+   * Restores the entry the scanner stands at. `isDirty`: it is in no extent yet. `expected`: about how many keys the pane
+   * gets, so that one of many is never decoded first.
    * @returns what it adds to the fingerprint is in the sums.
    */
-  restore(scanner: ExtentScanner, keyHash: number, isDirty: boolean): void {
+  restore(scanner: ExtentScanner, keyHash: number, isDirty: boolean, expected: number): void {
     const { pane, kind, start, keyEnd, end, timeMs, schema, hash, ordinal, bytes: source } = scanner;
-    const id = identityAt(source, start, keyEnd);
     const { sums } = this.#share;
     const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash };
-    const target = this.#paneFor(pane, 1);
-    if (target.stampOf(id, stamp)) sums.subtract(stamp);
+    const target = this.#paneFor(pane, expected);
     if (kind === 'removed') {
+      const id = identityAt(source, start, keyEnd);
+      if (target.stampOf(id, stamp)) sums.subtract(stamp);
       target.remove(id);
       if (isDirty) this.#noteRemoved(pane, id, keyHash);
       return;
     }
     const isPlaced = kind === 'added';
     sums.add({ keyHash, hash, schema, size: end - start });
-    target.set(id, {
-      source,
-      start,
-      end,
-      keyHash,
-      hash,
-      timeMs,
-      schema,
-      ordinal,
-      isPlaced,
-      isDirty,
-      cell: undefined,
-    });
+    const entry = { source, start, end, keyHash, hash, timeMs, schema, ordinal, isPlaced, isDirty, cell: undefined };
+    if (target.restore(entry, keyEnd, stamp)) sums.subtract(stamp);
     if (pane === 0 && schema !== this.#share.schema.version) this.#foreign.met();
   }
 

@@ -1,4 +1,4 @@
-import { allBuckets, type BucketRange, bucketOf } from '../base/buckets.ts';
+import { allBuckets, type BucketRange, bucketCount, bucketOf } from '../base/buckets.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
 import { hashKey } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
@@ -109,26 +109,34 @@ export class StateTable {
 
   /** Encodes what the running batch changed; empty bytes when nothing did. @throws VALUE_UNSUPPORTED, KEY_UNSUPPORTED */
   seal(_batchId: number): SealedChange {
-    const writer = new ByteWriter();
+    const parts = this.#partitions.map((partition) => partition.seal());
+    const writer = new ByteWriter(parts.reduce((sum, { length }) => sum + length, 256));
     const startsAnew = this.#startsAnew;
     writeExtentHead(writer, { startsAnew, base: undefined, hasMeta: this.#metaChanged, meta: this.#nextMeta });
     let unchanged = !this.#metaChanged && !startsAnew;
-    for (const partition of this.#partitions) {
-      const bytes = partition.seal();
+    for (const bytes of parts) {
       writer.raw(bytes);
       if (bytes.length > 0) unchanged = false;
     }
     this.#sealedBytes = writer.length;
-    return { bytes: unchanged ? noBytes : writer.finish(), fingerprint: this.fingerprint };
+    return { bytes: unchanged ? noBytes : writer.view(), fingerprint: this.fingerprint };
   }
 
   /** The sealed batch is committed. */
   merge(): void {
+    for (const _ of this.mergeSteps());
+  }
+
+  /**
+   * `merge` in steps, so that other work has its turn between them: each gives the number of keys it changed. Until the
+   * last step no batch may begin and no manifest be made; state may be loaded.
+   */
+  *mergeSteps(): Generator<number> {
     for (const partition of this.#partitions) {
       const change = partition.sealedChange;
       if (change !== undefined) this.#fingerprint.addAll(change);
       for (const pane of partition.droppedPanes) this.#droppedSinceManifest.add(pane);
-      partition.merge();
+      yield partition.merge();
     }
     this.#bytesSinceManifest += this.#sealedBytes;
     this.#startsAnew = false;
@@ -152,7 +160,7 @@ export class StateTable {
     this.#startsAnew = false;
     if (scanner.base !== undefined) for (const partition of this.#partitions) partition.restoreBase(scanner.base);
     if (scanner.hasMeta) this.#meta = scanner.meta;
-    this.#apply(scanner, sinceManifest);
+    this.#apply(scanner, sinceManifest, scanner.base ?? allBuckets);
     this.#fingerprint = this.#share.sums.fingerprintOf(allBuckets);
   }
 
@@ -328,19 +336,26 @@ export class StateTable {
     return { kind, buckets: { from, to }, bytes: writer.finish(), summary: { fingerprint, note } };
   }
 
-  #apply(scanner: ExtentScanner, isDirty: boolean): void {
+  #apply(scanner: ExtentScanner, isDirty: boolean, range: BucketRange): void {
+    const { partitionOf, numPartitions } = this.#options;
     while (scanner.nextGroup()) {
       if (scanner.dropped) {
         for (const partition of this.#partitions) partition.restoreDrop(scanner.pane);
         if (isDirty) this.#droppedSinceManifest.add(scanner.pane);
       }
+      let expected = 1;
+      let ofKind: string | undefined;
       while (scanner.nextEntry()) {
         const { bytes: source, start, keyEnd } = scanner;
+        if (scanner.kind !== ofKind) {
+          ofKind = scanner.kind;
+          // As if all buckets held as many. A group is of one partition already, if there are as many as before.
+          if (ofKind === 'added') expected = (scanner.entriesLeft * bucketCount) / (range.to - range.from);
+        }
         const keyHash = hashKeyAt(source, start, keyEnd);
         if (scanner.kind === 'added') this.#share.nextOrdinal = Math.max(this.#share.nextOrdinal, scanner.ordinal + 1);
-        const { partitionOf, numPartitions } = this.#options;
         const index = partitionOf?.(readKeyAt(source, start, keyEnd)) ?? (keyHash >>> 0) % numPartitions;
-        this.partition(index).restore(scanner, keyHash, isDirty);
+        this.partition(index).restore(scanner, keyHash, isDirty, expected);
       }
     }
     for (const partition of this.#partitions) partition.restored();
@@ -360,7 +375,8 @@ export class StateTable {
     const target = {
       uid: this.uid,
       sums: this.#share.sums,
-      apply: (bytes: Uint8Array, isDirty: boolean) => this.#apply(new ExtentScanner(bytes), isDirty),
+      apply: (bytes: Uint8Array, isDirty: boolean, range: BucketRange) =>
+        this.#apply(new ExtentScanner(bytes), isDirty, range),
     };
     return new LazyRestore(target, extents, deltas, expected);
   }
