@@ -62,7 +62,7 @@ async function compare(
     Math.round((quantile(commitTimes, share) / quantile(puts, share)) * 100) / 100;
   return {
     store: where,
-    delta: deltaBytes < 1024 * 1024 ? `${deltaBytes / 1024} KiB` : `${deltaBytes / 1024 / 1024} MiB`,
+    delta: deltaBytes < 1024 * 1024 ? `${deltaBytes / 1024} KiB` : `${Math.round(deltaBytes / 1024 / 1024)} MiB`,
     'put p50 ms': quantile(puts, 0.5),
     'commit p50 ms': quantile(commitTimes, 0.5),
     'p50 ratio': String(ratio(0.5)),

@@ -12,7 +12,11 @@ interface Reading {
 const ssc = await StreamingContext.getOrCreate(
   `az://throughput/${RUN}/checkpoint`,
   () => {
-    const context = new StreamingContext({ appName: 'throughput', batchInterval: Milliseconds(250) });
+    const context = new StreamingContext({
+      appName: 'throughput',
+      batchInterval: Milliseconds(250),
+      startReport: false,
+    });
     context
       .eventHubStream({
         connectionString: EVENTHUB_CONNECTION_STRING,

@@ -9,10 +9,15 @@ import { lineOf } from './lines.ts';
 const [, , program, input, intervalMs, linesPerBatch, batches, checkpoint, folder] = process.argv;
 const startedMs = performance.timeOrigin;
 let firstBatchMs = -1;
+let rows = 0;
 const done: { readonly processingMs: number; readonly totalMs: number }[] = [];
 
 const ssc = await StreamingContext.getOrCreate(pathToFileURL(resolve(checkpoint!)).href, () => {
-  const context = new StreamingContext({ appName: 'word-count', batchInterval: Milliseconds(Number(intervalMs)) });
+  const context = new StreamingContext({
+    appName: 'word-count',
+    batchInterval: Milliseconds(Number(intervalMs)),
+    startReport: false,
+  });
   const lines =
     input === 'generated'
       ? context.sourceStream(new GeneratedSource(Number(linesPerBatch), (number) => lineOf(number)))
@@ -30,7 +35,7 @@ const ssc = await StreamingContext.getOrCreate(pathToFileURL(resolve(checkpoint!
         })
       : counts;
   shown.foreachRDD(async (rdd) => {
-    await rdd.count();
+    rows = await rdd.count();
   });
   return context;
 });
@@ -38,7 +43,8 @@ ssc.addStreamingListener({
   onBatchCompleted: (info) => {
     if (info.failureReason !== undefined) throw new Error(info.failureReason);
     if (firstBatchMs < 0) firstBatchMs = performance.timeOrigin + performance.now() - startedMs;
-    if (info.records === 0) return;
+    // A file's records are not known before it is read, so the rows that came out tell whether any came in.
+    if (rows === 0) return;
     done.push({ processingMs: info.processingDelayMs, totalMs: info.totalDelayMs });
     if (done.length < Number(batches)) return;
     const peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);

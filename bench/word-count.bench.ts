@@ -90,6 +90,7 @@ async function start<T, U>(
   const ssc = new StreamingContext({
     appName: 'word-count',
     batchInterval: Seconds(1),
+    startReport: false,
 
     environment: { clock, random: new SeededRandom(1), allowSeveral: true },
   });
