@@ -22,9 +22,13 @@ console.log(
 let failed = false;
 for (const name of wanted.length > 0 ? wanted : names) {
   const file = join(projectRoot, 'bench', `${name}.bench.ts`);
-  const run = spawnSync(process.execPath, ['--expose-gc', join(projectRoot, 'scripts', 'bench-one.ts'), file], {
-    stdio: 'inherit',
-  });
+  const run = spawnSync(
+    process.execPath,
+    ['--expose-gc', '--max-old-space-size=8192', join(projectRoot, 'scripts', 'bench-one.ts'), file],
+    {
+      stdio: 'inherit',
+    },
+  );
   if (run.status !== 0) {
     console.error(`benchmark ${name} failed (${run.signal ?? `exit code ${run.status}`})`);
     failed = true;
