@@ -3,7 +3,7 @@ import { exportCheckpoint } from '../inspect/export-checkpoint.ts';
 import { exportPositions, writeBlobCheckpoints } from '../inspect/export-positions.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { formatSections, print, printJson } from './report.ts';
-import { encryptionOf, jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
+import { jsonOption, parseVerb, storageOf, storageOptions, targetStorageOf, type VerbForm } from './verb-arguments.ts';
 
 const exportForm: VerbForm = {
   name: 'checkpoint export',
@@ -22,17 +22,11 @@ const exportForm: VerbForm = {
 export async function runExport(args: readonly string[]): Promise<void> {
   const given = parseVerb(exportForm, args);
   if (given === undefined) return;
-  const targetOption =
-    given.text('target-connection-string') === undefined ? 'connection-string' : 'target-connection-string';
-  const targetKeys = encryptionOf(given, 'target-key-file');
+  const targetStorage = targetStorageOf(given);
   const bar = new ProgressBar('export');
   const report = await exportCheckpoint(given.positionals[0]!, given.positionals[1]!, {
     storage: storageOf(given),
-    targetStorage: {
-      ...storageOf(given, targetOption),
-      ...(targetKeys !== undefined && { encryption: targetKeys }),
-      createContainer: given.has('create-container'),
-    },
+    targetStorage,
     onProgress: (progress) => bar.show(progress),
   }).finally(() => bar.end());
   if (given.has('json')) return printJson(report);

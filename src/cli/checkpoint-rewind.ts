@@ -6,7 +6,7 @@ import { confirm, yesOption } from './confirm.ts';
 import { asking, batchNameOf, takeOverOption, timeoutOption } from './operator-arguments.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { print, printJson, timeText } from './report.ts';
-import { encryptionOf, jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
+import { jsonOption, parseVerb, storageOf, storageOptions, targetStorageOf, type VerbForm } from './verb-arguments.ts';
 
 const rewindForm: VerbForm = {
   name: 'checkpoint rewind',
@@ -111,18 +111,12 @@ export async function runFork(args: readonly string[]): Promise<void> {
   if (given === undefined) return;
   const [url, target] = given.positionals;
   const at = given.text('at');
-  const targetOption =
-    given.text('target-connection-string') === undefined ? 'connection-string' : 'target-connection-string';
-  const targetKeys = encryptionOf(given, 'target-key-file');
+  const targetStorage = targetStorageOf(given);
   const bar = new ProgressBar('check');
   const report = await forkStream(url!, target!, {
     at: at === undefined ? undefined : batchNameOf('at', at),
     storage: storageOf(given),
-    targetStorage: {
-      ...storageOf(given, targetOption),
-      ...(targetKeys !== undefined && { encryption: targetKeys }),
-      createContainer: given.has('create-container'),
-    },
+    targetStorage,
     onProgress: (progress) => bar.show(progress),
   }).finally(() => bar.end());
   if (given.has('json')) return printJson(report);

@@ -96,8 +96,19 @@ export function storageOf(args: VerbArguments, option = 'connection-string'): Ch
   };
 }
 
+/** Of a copy: credentials and keys of its own, where they are given, else those of the source. @throws OPTION_INVALID */
+export function targetStorageOf(args: VerbArguments): CheckpointStorageOptions {
+  const option = args.text('target-connection-string') === undefined ? 'connection-string' : 'target-connection-string';
+  const encryption = encryptionOf(args, 'target-key-file');
+  return {
+    ...storageOf(args, option),
+    ...(encryption !== undefined && { encryption }),
+    createContainer: args.has('create-container'),
+  };
+}
+
 /** A key never stands on the command line: others on the machine can read that. */
-export function encryptionOf(args: VerbArguments, option: string): EncryptionOptions | undefined {
+function encryptionOf(args: VerbArguments, option: string): EncryptionOptions | undefined {
   const path = args.text(option);
   if (path === undefined) return undefined;
   let text: string;
