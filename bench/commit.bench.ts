@@ -8,7 +8,8 @@ import type { ObjectStore, PutOutcome } from '../src/storage/object-store.ts';
 import { openObjectStore } from '../src/storage/open-store.ts';
 import { startAzurite } from '../src/testing/azurite.ts';
 import { drawLatencyMs } from '../src/testing/simulation/latency.ts';
-import type { Bench, BenchTable } from './bench.ts';
+import type { Bench, BenchOutcome } from './bench.ts';
+import { compared, type ResultRow } from './result.ts';
 
 const commits = 120;
 const clock = new SystemClock();
@@ -32,7 +33,7 @@ async function compare(
   where: string,
   store: ObjectStore,
   deltaBytes: number,
-): Promise<Record<string, string | number>> {
+): Promise<{ readonly cells: Record<string, string | number>; readonly result: ResultRow }> {
   const log = await CheckpointLog.takeOver(
     store,
     await readCheckpoint(store),
@@ -60,9 +61,18 @@ async function compare(
   }
   const ratio = (share: number): number =>
     Math.round((quantile(commitTimes, share) / quantile(puts, share)) * 100) / 100;
-  return {
+  const delta = deltaBytes < 1024 * 1024 ? `${deltaBytes / 1024} KiB` : `${Math.round(deltaBytes / 1024 / 1024)} MiB`;
+  const result = compared({
+    what: `a batch of ${delta} made durable, ${where}`,
+    against: 'a plain write of as many bytes',
+    unit: 'ms',
+    ours: [quantile(commitTimes, 0.5)],
+    peer: [quantile(puts, 0.5)],
+    better: 'less',
+  });
+  const cells = {
     store: where,
-    delta: deltaBytes < 1024 * 1024 ? `${deltaBytes / 1024} KiB` : `${Math.round(deltaBytes / 1024 / 1024)} MiB`,
+    delta,
     'put p50 ms': quantile(puts, 0.5),
     'commit p50 ms': quantile(commitTimes, 0.5),
     'p50 ratio': String(ratio(0.5)),
@@ -70,12 +80,13 @@ async function compare(
     'commit p99 ms': quantile(commitTimes, 0.99),
     'p99 ratio': String(ratio(0.99)),
   };
+  return { cells, result };
 }
 
-async function run(): Promise<readonly BenchTable[]> {
+async function run(): Promise<BenchOutcome> {
   const sizes = [4 * 1024, 4 * 1024 * 1024 - 1024, 12 * 1024 * 1024];
-  const rows: Record<string, string | number>[] = [];
-  for (const size of sizes) rows.push(await compare('cloud latency', new DistantStore({ clock }), size));
+  const measured: Awaited<ReturnType<typeof compare>>[] = [];
+  for (const size of sizes) measured.push(await compare('cloud latency', new DistantStore({ clock }), size));
   const azurite = await startAzurite();
   try {
     for (const [i, size] of sizes.entries()) {
@@ -83,17 +94,22 @@ async function run(): Promise<readonly BenchTable[]> {
         connectionString: azurite.connectionString,
         createContainer: true,
       });
-      rows.push(await compare('Azurite', store, size));
+      measured.push(await compare('Azurite', store, size));
       await store.close();
     }
   } finally {
     await azurite.stop();
   }
-  return [{ title: `latency of a commit over that of a plain write of the same bytes, ${commits} each`, rows }];
+  const title = `latency of a commit over that of a plain write of the same bytes, ${commits} each`;
+  return {
+    tables: [{ title, rows: measured.map(({ cells }) => cells) }],
+    rows: measured.map(({ result }) => result),
+  };
 }
 
 export const bench: Bench = {
   title: 'Latency of a commit',
+  isByHand: true,
   measures:
     'A batch with a delta of that size is handed to the log, until it is durable; beside it a plain conditional write of as many bytes to ' +
     'the same store, in turn. 12 MiB is above the inline limit: segments first, then the record, so two round trips. Cloud latency: ' +

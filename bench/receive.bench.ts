@@ -4,8 +4,9 @@ import { EventHubProducerClient } from '@azure/event-hubs';
 import { Child } from '../scripts/demo/child.ts';
 import type { ServicesMessage } from '../scripts/demo/protocol.ts';
 import { readLocalSettings } from '../scripts/local-settings.ts';
-import type { Bench, BenchTable } from './bench.ts';
+import type { Bench, BenchCircumstances, BenchOutcome } from './bench.ts';
 import { median } from './median.ts';
+import { alone, compared, type ResultRow } from './result.ts';
 
 const events = 320_000;
 const warm = 120_000;
@@ -73,7 +74,7 @@ function row(reader: string, runs: readonly Run[], sdkUs: number): Record<string
   };
 }
 
-async function compare(format: Format, env: Env): Promise<BenchTable> {
+async function compare(format: Format, env: Env, { rounds, progress }: BenchCircumstances): Promise<BenchOutcome> {
   const base = { ...env, HUB: format, FORMAT: format, TOTAL: String(events), WARM: String(warm) };
   const ours = { ...base, BUFFER: String(bufferEventsMax) };
   const tried = [];
@@ -82,35 +83,51 @@ async function compare(format: Format, env: Env): Promise<BenchTable> {
   const best = tried.reduce((a, b) => (cost(b.run) < cost(a.run) ? b : a)).setting;
   const sdk: Run[] = [];
   const direct: Run[] = [];
-  for (let i = 0; i < repeats; i++) {
+  for (let i = 0; i < rounds(repeats); i++) {
+    progress(`bodies of ${format}, round ${i + 1} of ${rounds(repeats)}`);
     sdk.push(await run('receive-sdk.ts', { ...base, ...best }));
     direct.push(await run('receive-tidemark.ts', ours));
   }
   const byRhea = [await run<Run>('receive-tidemark.ts', { ...ours, READ_DIRECTLY: 'false' })];
   const sdkUs = median(sdk.map(cost));
   const prefetch = best.PREFETCH || 'default';
-  return {
-    title: format === 'json' ? 'bodies of JSON, parsed' : 'bodies of bytes',
+  const title = format === 'json' ? 'bodies of JSON, parsed' : 'bodies of bytes';
+  const result = compared({
+    what: `receive, ${title}`,
+    against: 'EventHubConsumerClient.subscribe at its best setting',
+    unit: 'CPU us/event',
+    ours: direct.map(cost),
+    peer: sdk.map(cost),
+    better: 'less',
+    atLeast: 5,
+  });
+  const table = {
+    title,
     rows: [
       row('Tidemark', direct, sdkUs),
       row('Tidemark, every frame read by rhea (one run)', byRhea, sdkUs),
       row(`subscribe, maxBatchSize ${best.BATCH}, prefetchCount ${prefetch}`, sdk, sdkUs),
     ],
   };
+  return { tables: [table], rows: [result] };
 }
 
-async function memory(env: Env): Promise<BenchTable> {
-  const rows = [];
+async function memory(env: Env): Promise<BenchOutcome> {
+  const cells = [];
+  const rows: ResultRow[] = [];
   for (const format of formats) {
     const settings = { ...env, HUB: format, FORMAT: format, BUFFER: '50000', MEMORY: 'true' };
     const direct = await run<{ bytes: number; events: number }>('receive-tidemark.ts', settings);
-    rows.push({
+    const bytes = direct.bytes / direct.events;
+    rows.push(alone({ what: `memory per waiting event, ${format}`, unit: 'bytes', ours: [bytes], atMost: 500 }));
+    cells.push({
       bodies: format,
       'events held': direct.events,
-      'bytes per event': Math.round(direct.bytes / direct.events),
+      'bytes per event': Math.round(bytes),
     });
   }
-  return { title: 'memory per buffered event (heap and external, after a collection; connection included)', rows };
+  const title = 'memory per buffered event (heap and external, after a collection; connection included)';
+  return { tables: [{ title, rows: cells }], rows };
 }
 
 export const bench: Bench = {
@@ -120,7 +137,7 @@ export const bench: Bench = {
     `reader in a fresh process, in turn, median of ${repeats}, counted after ${warm.toLocaleString('en-US')} events. CPU is user and system time of the reading process, ` +
     'for everything from the socket to a handler that touches every body. The published client runs at the cheapest of the ' +
     'settings tried. Nothing is computed, stored or committed on either side.',
-  run: async () => {
+  run: async (circumstances) => {
     const { storage, eventHubs } = readLocalSettings();
     const hubs = formats.map((name) => ({ name, partitionCount: partitions, consumerGroups: [] }));
     const settings = {
@@ -138,13 +155,13 @@ export const bench: Bench = {
     try {
       const { eventHubsConnectionString } = await services.next('ready', 60_000);
       const env = { CONNECTION_STRING: eventHubsConnectionString };
-      const tables: BenchTable[] = [];
+      const outcomes: BenchOutcome[] = [];
       for (const format of formats) {
         await fill(eventHubsConnectionString, format);
-        tables.push(await compare(format, env));
+        outcomes.push(await compare(format, env, circumstances));
       }
-      tables.push(await memory(env));
-      return tables;
+      outcomes.push(await memory(env));
+      return { tables: outcomes.flatMap(({ tables }) => tables), rows: outcomes.flatMap(({ rows }) => rows) };
     } finally {
       await services.kill();
     }

@@ -1,108 +1,96 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Bench, BenchTable } from './bench.ts';
-import { lineOf } from './lines.ts';
+import type { Bench, BenchCircumstances, BenchOutcome } from './bench.ts';
 import { median } from './median.ts';
 import { installSpark, type SparkPeer } from './peers/spark.ts';
+import { compared, notRun, type ResultRow } from './result.ts';
+import { type Input, type Measured, measure, type Program, type WordCount } from './word-count-process.ts';
 
-const intervalMs = 1000;
-const linesPerBatch = 20_000;
+const plan: WordCount = { intervalMs: 1000, linesPerBatch: 20_000, batches: 15 };
 const wordsPerLine = 10;
-const batches = 15;
 // The first batches warm both compilers up.
 const warmUp = 5;
 const repeats = 3;
-const timeoutMs = 300_000;
+const tidemark = [process.execPath, join(import.meta.dirname, 'word-count-tidemark.ts')];
+const cases = (['generated', 'files'] as const).flatMap((input) =>
+  (['words', 'state'] as const).map((program) => ({ program, input })),
+);
 
-interface Result {
-  readonly firstBatchMs: number;
-  readonly peakKb: number;
-  readonly cpuMs: number;
-  readonly batches: readonly { readonly processingMs: number; readonly totalMs: number }[];
+interface Figure {
+  readonly unit: string;
+  readonly better: 'more' | 'less';
+  readonly atLeast?: number;
+  readonly of: (run: Measured) => number;
 }
 
-type Program = 'words' | 'state';
-type Input = 'generated' | 'files';
+const figures: readonly Figure[] = [
+  {
+    unit: 'words/s',
+    better: 'more',
+    atLeast: 2,
+    of: ({ batches }) =>
+      (plan.linesPerBatch * wordsPerLine * 1000) /
+      median(batches.slice(warmUp).map(({ processingMs }) => processingMs)),
+  },
+  {
+    unit: 'CPU us/word',
+    better: 'less',
+    atLeast: 2,
+    of: ({ batches }) =>
+      (batches.at(-1)!.cpuUs - batches[warmUp - 1]!.cpuUs) /
+      ((batches.length - warmUp) * plan.linesPerBatch * wordsPerLine),
+  },
+  { unit: 'MB at the peak', better: 'less', atLeast: 10, of: ({ peakKb }) => peakKb / 1024 },
+  { unit: 'ms to the first batch', better: 'less', of: ({ firstBatchMs }) => firstBatchMs },
+  {
+    unit: 'ms to the first batch, without the wait for its time',
+    better: 'less',
+    atLeast: 10,
+    of: ({ firstBatchMs, waitedMs }) => firstBatchMs - waitedMs,
+  },
+];
 
-/** Runs one side in a process of its own; with files, hands it one per batch, renamed into the folder whole. */
-async function measure(command: readonly string[], program: Program, input: Input): Promise<Result> {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
-  const inbox = mkdtempSync(join(folder, 'in-'));
-  const args = [program, input, intervalMs, linesPerBatch, batches, join(folder, 'checkpoint'), inbox].map(String);
-  const child = spawn(command[0]!, [...command.slice(1), ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const killer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
-  const feeder = input === 'files' ? feed(folder, inbox) : undefined;
-  try {
-    for await (const line of createInterface({ input: child.stdout })) {
-      if (line.startsWith('RESULT ')) return JSON.parse(line.slice('RESULT '.length)) as Result;
-    }
-    throw new Error(`${command[0]} ended without a result in ${timeoutMs / 1000} s.`);
-  } finally {
-    clearTimeout(killer);
-    clearInterval(feeder);
-    child.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
+const nameOf = (program: Program, input: Input): string =>
+  `${program === 'state' ? 'running count per word' : 'word count'}, ${input === 'files' ? 'a file per batch' : 'generated in memory'}`;
+
+async function compare(
+  peer: SparkPeer,
+  { program, input }: (typeof cases)[number],
+  { rounds, progress }: BenchCircumstances,
+): Promise<BenchOutcome> {
+  const what = nameOf(program, input);
+  const against = `Spark Streaming ${peer.version}, local[2]`;
+  const ours: Measured[] = [];
+  const theirs: Measured[] = [];
+  for (let round = 0; round < rounds(repeats); round++) {
+    progress(`${what}, round ${round + 1} of ${rounds(repeats)}`);
+    ours.push(await measure(tidemark, program, input, plan));
+    theirs.push(await measure(peer.command, program, input, plan));
   }
-}
-
-function feed(folder: string, inbox: string): NodeJS.Timeout {
-  let files = 0;
-  return setInterval(() => {
-    const lines = Array.from({ length: linesPerBatch }, (_, i) => lineOf(files * linesPerBatch + i));
-    const made = join(folder, `lines-${files}.txt`);
-    writeFileSync(made, `${lines.join('\n')}\n`);
-    renameSync(made, join(inbox, `lines-${files}.txt`));
-    files += 1;
-  }, intervalMs);
-}
-
-async function compare(peer: SparkPeer, program: Program, input: Input): Promise<BenchTable> {
-  const sides = {
-    Tidemark: [process.execPath, join(import.meta.dirname, 'word-count-tidemark.ts')],
-    [`Spark Streaming ${peer.version}, local[2]`]: peer.command,
-  };
-  const results = new Map<string, Result[]>(Object.keys(sides).map((name) => [name, []]));
-  for (let round = 0; round < repeats; round++) {
-    for (const [name, command] of Object.entries(sides)) {
-      results.get(name)!.push(await measure(command, program, input));
-    }
-  }
-  const words = linesPerBatch * wordsPerLine;
-  return {
-    title: `${program === 'state' ? 'running count per word (updateStateByKey)' : 'word count'}, ${input === 'files' ? 'a file per batch' : 'generated in memory'}`,
-    rows: [...results].map(([name, runs]) => {
-      const warm = runs.flatMap((run) => run.batches.slice(warmUp).map(({ processingMs }) => processingMs));
-      return {
-        engine: name,
-        'ms per batch': median(warm),
-        'k words/s': Math.round(words / median(warm)),
-        'CPU us/word': Math.round((median(runs.map(({ cpuMs }) => cpuMs)) * 1e5) / (words * batches)) / 100,
-        'peak MB': Math.round(median(runs.map(({ peakKb }) => peakKb)) / 1024),
-        's to first batch': Math.round(median(runs.map(({ firstBatchMs }) => firstBatchMs)) / 100) / 10,
-      };
-    }),
-  };
+  const rows = figures.map(
+    ({ of, ...figure }): ResultRow => compared({ what, against, ...figure, ours: ours.map(of), peer: theirs.map(of) }),
+  );
+  const cells = (engine: string, runs: readonly Measured[]) => ({
+    engine,
+    ...Object.fromEntries(figures.map(({ unit, of }) => [unit, Number(median(runs.map(of)).toPrecision(3))])),
+  });
+  return { tables: [{ title: what, rows: [cells('Tidemark', ours), cells(against, theirs)] }], rows };
 }
 
 export const bench: Bench = {
   title: 'Word counts beside Spark Streaming (DStreams in Java)',
   measures:
-    `${(linesPerBatch * wordsPerLine).toLocaleString('en-US')} words per batch, 20,000 different ones, batches of ${intervalMs} ms, checkpoint to the local disk, each in a process of its own, in turn, ` +
-    `${repeats} runs of ${batches} batches; time per batch is the median after ${warmUp} batches, CPU is of the whole process with its start. ` +
+    `${(plan.linesPerBatch * wordsPerLine).toLocaleString('en-US')} words per batch, 20,000 different ones, batches of ${plan.intervalMs} ms, checkpoint to the local disk, each in a process of its own, in turn, ` +
+    `${repeats} runs of ${plan.batches} batches. Words/s is what a batch has over the time it takes, median after ${warmUp} batches; CPU time is of the ` +
+    'whole process over the same batches. ' +
     'Tidemark checkpoints every batch; Spark keeps its own checkpoint interval. Tidemark runs in one thread, Spark in two.',
-  run: async () => {
+  run: async (circumstances) => {
     const peer = installSpark();
     if (typeof peer === 'string') {
-      console.log(`\nSpark can't be had here, so this comparison is left out: ${peer}.`);
-      return [];
+      const why = `Spark can't be had here: ${peer}`;
+      return { tables: [], rows: cases.map(({ program, input }) => notRun(nameOf(program, input), 'Spark', why)) };
     }
-    const tables: BenchTable[] = [];
-    for (const input of ['generated', 'files'] as const) {
-      for (const program of ['words', 'state'] as const) tables.push(await compare(peer, program, input));
-    }
-    return tables;
+    const outcomes: BenchOutcome[] = [];
+    for (const one of cases) outcomes.push(await compare(peer, one, circumstances));
+    return { tables: outcomes.flatMap(({ tables }) => tables), rows: outcomes.flatMap(({ rows }) => rows) };
   },
 };

@@ -2,6 +2,7 @@ import { sha256Hex } from '../src/base/checksum.ts';
 import type { StoredOperator } from '../src/state/stored-operator.ts';
 import type { BenchTable } from './bench.ts';
 import { median } from './median.ts';
+import { compared, type ResultRow } from './result.ts';
 import { cpuMs, type Device, device, fill, keyOf, newTable } from './state-data.ts';
 
 const rounds = 3;
@@ -46,7 +47,7 @@ function parsed(texts: readonly string[]): Map<string, Device> {
 }
 
 /** The restore of `keys` keys from memory against `JSON.parse` of the same, in turn. */
-export async function restores(keys: number): Promise<BenchTable> {
+export async function restores(keys: number): Promise<{ table: BenchTable; results: ResultRow[] }> {
   const { stored, fingerprint, texts, bytes } = storedState(keys);
   const parse: number[] = [];
   const first: number[] = [];
@@ -67,7 +68,17 @@ export async function restores(keys: number): Promise<BenchTable> {
     'CPU ms': Math.round(median(ms)),
     'against JSON': (median(ms) / median(parse)).toFixed(2),
   });
-  return {
+  const result = (what: string, ours: readonly number[], atLeast: number): ResultRow =>
+    compared({
+      what: `restore of ${keys.toLocaleString('en')} keys, ${what}`,
+      against: 'JSON.parse of the same and a Map',
+      unit: 'CPU ms',
+      ours,
+      peer: parse,
+      better: 'less',
+      atLeast,
+    });
+  const table = {
     title: `restore of ${keys.toLocaleString('en')} keys, ${Math.round(bytes / 1e6)} MB (as JSON ${Math.round(jsonChars / 1e6)} MB), median of ${rounds}`,
     rows: [
       row('JSON.parse and a Map', parse),
@@ -75,4 +86,5 @@ export async function restores(keys: number): Promise<BenchTable> {
       row('all of it, hashes and fingerprints checked', all),
     ],
   };
+  return { table, results: [result('until a batch of two keys can run', first, 10), result('all of it', all, 2)] };
 }

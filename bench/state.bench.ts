@@ -7,6 +7,7 @@ import { SeededRandom } from '../src/base/random.ts';
 import { writeEntry } from '../src/state/state-codec.ts';
 import type { Bench, BenchTable } from './bench.ts';
 import { median } from './median.ts';
+import { alone, compared, type ResultRow } from './result.ts';
 import { cpuMs, type Device, device, fill, keyOf, newTable, Turns, threadMs } from './state-data.ts';
 import { restores } from './state-restore.ts';
 
@@ -223,7 +224,7 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-async function updates(keys: number): Promise<BenchTable[]> {
+async function updates(keys: number): Promise<{ tables: BenchTable[]; results: ResultRow[] }> {
   const { rows, classic } = await plainMaps(keys);
   const written = [classic];
   if (keys <= decodedKeysMax) {
@@ -235,7 +236,20 @@ async function updates(keys: number): Promise<BenchTable[]> {
   written.push(bytes.written);
   const base = median(rows[0]!.batchMs);
   const title = `${changed.toLocaleString('en')} of ${keys.toLocaleString('en')} keys per batch`;
-  return [
+  const results = [
+    compared({
+      what: `${title}, with the encoding for the log`,
+      against: '64 Maps of objects that store nothing',
+      unit: 'CPU ms per batch',
+      ours: [median(bytes.row.batchMs)],
+      peer: [base],
+      better: 'less',
+      atLeast: 0.5,
+    }),
+    alone({ what: `${title}, longest turn`, unit: 'ms', ours: [bytes.row.turnMs], atMost: 100 }),
+    alone({ what: `${title}, longest collection`, unit: 'ms', ours: [bytes.row.gcMs], atMost: 100 }),
+  ];
+  const tables = [
     {
       title,
       rows: rows.map(({ state, batchMs, turnMs, delayMs, gcMs, bytesPerKey }) => ({
@@ -260,6 +274,7 @@ async function updates(keys: number): Promise<BenchTable[]> {
       })),
     },
   ];
+  return { tables, results };
 }
 
 export const bench: Bench = {
@@ -268,9 +283,13 @@ export const bench: Bench = {
     'A batch reads, changes and writes 100,000 keys at random: median over batches, CPU time of the thread. The table encodes each change for the log and merges it; nothing is uploaded.',
   run: async () => {
     const tables: BenchTable[] = [];
+    const rows: ResultRow[] = [];
     for (const keys of (process.env.STATE_BENCH_KEYS ?? '1000000').split(',').map(Number)) {
-      tables.push(await restores(keys), ...(await updates(keys)));
+      const restored = await restores(keys);
+      const updated = await updates(keys);
+      tables.push(restored.table, ...updated.tables);
+      rows.push(...restored.results, ...updated.results);
     }
-    return tables;
+    return { tables, rows };
   },
 };

@@ -8,6 +8,7 @@ import { readLocalSettings } from '../scripts/local-settings.ts';
 import { SeededRandom } from '../src/base/random.ts';
 import type { Bench } from './bench.ts';
 import { median } from './median.ts';
+import { compared } from './result.ts';
 
 const events = 200_000;
 const repeats = 5;
@@ -58,7 +59,7 @@ export const bench: Bench = {
     `${events.toLocaleString('en-US')} events of about 190 bytes over 4 partitions, drained from the earliest; emulator and Azurite on the ` +
     'same machine, in processes of their own and competing for its cores; the two in turn, median of 5. From ready to the last event ' +
     'committed. The plain loop is at least once and keeps its averages in memory only.',
-  run: async () => {
+  run: async ({ rounds, progress }) => {
     const { storage, eventHubs } = readLocalSettings();
     const hubs = [{ name: 'telemetry', partitionCount: 4, consumerGroups: [] }];
     const settings = {
@@ -84,19 +85,34 @@ export const bench: Bench = {
       await fill(ready.eventHubsConnectionString);
       const tidemark: Run[] = [];
       const sdk: Run[] = [];
-      for (let i = 0; i < repeats; i++) {
+      for (let i = 0; i < rounds(repeats); i++) {
+        progress(`round ${i + 1} of ${rounds(repeats)}`);
         tidemark.push(await drain('throughput-tidemark.ts', { ...env, RUN: `run-${i}` }));
         sdk.push(await drain('throughput-sdk.ts', { ...env, RUN: `run-${i}` }));
       }
-      return [
-        {
-          title: 'medians',
-          rows: [
-            row('Tidemark: exactly once, window in the checkpoint', tidemark),
-            row('EventHubConsumerClient.subscribe + BlobCheckpointStore', sdk),
-          ],
-        },
-      ];
+      const table = {
+        title: 'medians',
+        rows: [
+          row('Tidemark: exactly once, window in the checkpoint', tidemark),
+          row('EventHubConsumerClient.subscribe + BlobCheckpointStore', sdk),
+        ],
+      };
+      const sides = (figure: (run: Run) => number) => ({ ours: tidemark.map(figure), peer: sdk.map(figure) });
+      const what = 'end to end, exactly once';
+      const against = 'subscribe, averages in memory, BlobCheckpointStore';
+      return {
+        tables: [table],
+        rows: [
+          compared({
+            ...{ what, against, unit: 'events/s', better: 'more', atLeast: 1 },
+            ...sides(({ ms }) => (events / ms) * 1000),
+          }),
+          compared({
+            ...{ what, against, unit: 'CPU us/event', better: 'less', atLeast: 1 },
+            ...sides(({ cpuUs }) => cpuUs / events),
+          }),
+        ],
+      };
     } finally {
       await services.kill();
     }

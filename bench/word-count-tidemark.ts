@@ -10,7 +10,9 @@ const [, , program, input, intervalMs, linesPerBatch, batches, checkpoint, folde
 const startedMs = performance.timeOrigin;
 let firstBatchMs = -1;
 let rows = 0;
-const done: { readonly processingMs: number; readonly totalMs: number }[] = [];
+let readyMs = 0;
+let waitedMs = 0;
+const done: { readonly processingMs: number; readonly totalMs: number; readonly cpuUs: number }[] = [];
 
 const ssc = await StreamingContext.getOrCreate(pathToFileURL(resolve(checkpoint!)).href, () => {
   const context = new StreamingContext({
@@ -40,16 +42,22 @@ const ssc = await StreamingContext.getOrCreate(pathToFileURL(resolve(checkpoint!
   return context;
 });
 ssc.addStreamingListener({
+  onStreamingStarted: () => {
+    readyMs = Date.now();
+  },
   onBatchCompleted: (info) => {
     if (info.failureReason !== undefined) throw new Error(info.failureReason);
-    if (firstBatchMs < 0) firstBatchMs = performance.timeOrigin + performance.now() - startedMs;
+    if (firstBatchMs < 0) {
+      firstBatchMs = performance.timeOrigin + performance.now() - startedMs;
+      waitedMs = Math.max(0, info.batchTimeMs - readyMs);
+    }
     // A file's records are not known before it is read, so the rows that came out tell whether any came in.
     if (rows === 0) return;
-    done.push({ processingMs: info.processingDelayMs, totalMs: info.totalDelayMs });
+    const { user, system } = process.cpuUsage();
+    done.push({ processingMs: info.processingDelayMs, totalMs: info.totalDelayMs, cpuUs: user + system });
     if (done.length < Number(batches)) return;
     const peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
-    const { user, system } = process.cpuUsage();
-    console.log(`RESULT ${JSON.stringify({ firstBatchMs, peakKb, cpuMs: (user + system) / 1000, batches: done })}`);
+    console.log(`RESULT ${JSON.stringify({ firstBatchMs, waitedMs, peakKb, batches: done })}`);
     process.exit(0);
   },
 });

@@ -92,25 +92,34 @@ public final class SparkWordCount {
     final int wanted;
     final boolean countsEmpty;
     long firstBatchMs = -1;
+    long waitedMs = 0;
+    long readyMs = 0;
 
     Report(int wanted, boolean countsEmpty) { this.wanted = wanted; this.countsEmpty = countsEmpty; }
 
     @Override public void onBatchCompleted(StreamingListenerBatchCompleted completed) {
       BatchInfo info = completed.batchInfo();
-      if (firstBatchMs < 0) firstBatchMs = System.currentTimeMillis() - startedMs;
+      if (firstBatchMs < 0) {
+        firstBatchMs = System.currentTimeMillis() - startedMs;
+        waitedMs = Math.max(0, info.batchTime().milliseconds() - readyMs);
+      }
       if (!countsEmpty && info.numRecords() == 0) return;
-      batches.add(new long[] {(Long) info.processingDelay().get(), (Long) info.totalDelay().get()});
+      batches.add(new long[] {(Long) info.processingDelay().get(), (Long) info.totalDelay().get(), cpuUs()});
       if (batches.size() == wanted) finish();
+    }
+
+    /** Of the whole process so far: its compilers and collectors are part of the price. */
+    private static long cpuUs() {
+      return ((com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getProcessCpuTime() / 1_000;
     }
 
     private void finish() {
       try {
         long peakKb = Files.readAllLines(Path.of("/proc/self/status")).stream()
           .filter(text -> text.startsWith("VmHWM")).mapToLong(text -> Long.parseLong(text.replaceAll("\\D", ""))).findFirst().orElse(0);
-        long cpuMs = ((com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getProcessCpuTime() / 1_000_000;
         StringBuilder text = new StringBuilder();
-        for (long[] batch : batches) text.append(text.length() == 0 ? "" : ",").append("{\"processingMs\":").append(batch[0]).append(",\"totalMs\":").append(batch[1]).append('}');
-        System.out.println("RESULT {\"firstBatchMs\":" + firstBatchMs + ",\"peakKb\":" + peakKb + ",\"cpuMs\":" + cpuMs + ",\"batches\":[" + text + "]}");
+        for (long[] batch : batches) text.append(text.length() == 0 ? "" : ",").append("{\"processingMs\":").append(batch[0]).append(",\"totalMs\":").append(batch[1]).append(",\"cpuUs\":").append(batch[2]).append('}');
+        System.out.println("RESULT {\"firstBatchMs\":" + firstBatchMs + ",\"waitedMs\":" + waitedMs + ",\"peakKb\":" + peakKb + ",\"batches\":[" + text + "]}");
         System.out.flush();
       } catch (Exception error) {
         error.printStackTrace();
@@ -118,7 +127,7 @@ public final class SparkWordCount {
       Runtime.getRuntime().halt(0);
     }
 
-    @Override public void onStreamingStarted(StreamingListenerStreamingStarted started) {}
+    @Override public void onStreamingStarted(StreamingListenerStreamingStarted started) { readyMs = started.time(); }
     @Override public void onReceiverStarted(StreamingListenerReceiverStarted started) {}
     @Override public void onReceiverError(StreamingListenerReceiverError error) {}
     @Override public void onReceiverStopped(StreamingListenerReceiverStopped stopped) {}

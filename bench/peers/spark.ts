@@ -46,9 +46,9 @@ export function installSpark(): SparkPeer | string {
       run('pip', [
         'download',
         '--no-deps',
+        // Only there are the jars without a build; what pip needs to read its metadata may come as it likes.
         '--no-binary',
-        ':all:',
-        '--no-build-isolation',
+        'pyspark',
         '-d',
         download,
         `pyspark==${version}`,
@@ -69,6 +69,8 @@ export function installSpark(): SparkPeer | string {
     version,
     command: [
       'java',
+      // What spark-submit gives a driver that asks for nothing; Java alone would take a quarter of the machine.
+      '-Xmx1g',
       ...opened.map((name) => `--add-opens=${name}=ALL-UNNAMED`),
       '-cp',
       `${classes}:${join(jars, '*')}`,

@@ -1,0 +1,10 @@
+import { loadBench } from './run.ts';
+
+// One benchmark in a process of its own, started by run.ts: its name and the rounds asked for, if any.
+const [, , name = '', rounds = ''] = process.argv;
+const bench = await loadBench(name);
+const outcome = await bench.run({
+  rounds: (byDefault) => (rounds === '' ? byDefault : Number(rounds)),
+  progress: (line) => console.log(`  ${name}: ${line}`),
+});
+process.send?.(outcome, undefined, undefined, () => process.exit(0));

@@ -1,0 +1,109 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { formatTable } from '../src/cli/table.ts';
+import type { Bench, BenchOutcome, BenchTable } from './bench.ts';
+import type { ResultRow } from './result.ts';
+
+/** What one call of `npm run bench` found; BENCHMARKS.md is made from such a file. */
+export interface BenchRun {
+  readonly startedAt: string;
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memoryGiB: number;
+    readonly node: string;
+    readonly platform: string;
+  };
+  readonly benches: readonly BenchResult[];
+}
+
+export interface BenchResult {
+  readonly name: string;
+  readonly title: string;
+  readonly measures: string;
+  readonly tookS: number;
+  readonly tables: readonly BenchTable[];
+  readonly rows: readonly ResultRow[];
+  /** Why there are no figures: the benchmark itself failed. */
+  readonly failure?: string;
+}
+
+const suffix = '.bench.ts';
+const minutesMax = 15;
+
+export function benchNames(): string[] {
+  return readdirSync(import.meta.dirname)
+    .filter((file) => file.endsWith(suffix))
+    .map((file) => file.slice(0, -suffix.length))
+    .sort();
+}
+
+export async function loadBench(name: string): Promise<Bench> {
+  const file = pathToFileURL(join(import.meta.dirname, name + suffix)).href;
+  return ((await import(file)) as { bench: Bench }).bench;
+}
+
+export function machine(): BenchRun['machine'] {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? process.arch,
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    platform: process.platform,
+  };
+}
+
+/** Runs one in a process of its own, so that it begins with a fresh heap and compiler; its failure is a result too. */
+export async function runBench(name: string, bench: Bench, rounds: number | undefined): Promise<BenchResult> {
+  const { title, measures } = bench;
+  console.log(`\n# ${name}: ${title}\n${measures}`);
+  const startedMs = performance.now();
+  // A group of its own: what hangs is ended together with the processes that it has started.
+  const child = spawn(
+    process.execPath,
+    ['--expose-gc', '--max-old-space-size=8192', join(import.meta.dirname, 'run-one.ts'), name, String(rounds ?? '')],
+    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], detached: true },
+  );
+  const end = (): void => killGroup(child);
+  process.on('exit', end);
+  const outcome = await outcomeOf(child);
+  process.off('exit', end);
+  end();
+  const result = { name, title, measures, tookS: Math.round((performance.now() - startedMs) / 1000) };
+  if (typeof outcome === 'string') {
+    console.error(`benchmark ${name} failed: ${outcome}`);
+    return { ...result, tables: [], rows: [], failure: outcome };
+  }
+  for (const { rows, title: head } of outcome.tables) console.log(`\n${head}\n${formatTable(rows).join('\n')}`);
+  return { ...result, ...outcome };
+}
+
+function outcomeOf(child: ChildProcess): Promise<BenchOutcome | string> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      resolve(`it took more than ${minutesMax} minutes`);
+      killGroup(child);
+    }, minutesMax * 60_000);
+    let outcome: BenchOutcome | undefined;
+    child.on('message', (message: BenchOutcome) => {
+      outcome = message;
+    });
+    child.on('error', ({ message }) => resolve(message));
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve(code === 0 && outcome !== undefined ? outcome : (signal ?? `exit code ${code}, see above`));
+    });
+  });
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended, and all it has started too.
+  }
+}
