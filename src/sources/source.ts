@@ -94,6 +94,43 @@ export interface SourceStart {
   readonly fail: (error: Error) => void;
 }
 
+/**
+ * A source whose partitions are received and read by worker threads, each over connections of its own, so that bytes are
+ * decoded where their rows are used (decision A5): the instance in the driver plans, those in the workers read. Partition i
+ * of every plan lies in worker i % number of workers.
+ */
+export interface Divisible {
+  /** In the driver, before `start`: one line per worker. From then on only the instances in the workers can `read`. */
+  divide(lines: readonly SourceLine[]): void;
+  /** In a worker, instead of `start`: what answers the driver's instance. */
+  serve(driver: DriverLine): (question: unknown) => Promise<unknown>;
+}
+
+/** From the instance of a source in the driver to the one in a worker. What goes over it is plain data, in order. */
+export interface SourceLine {
+  /** Rejects with what the other side threw, and with CANCELLED when its thread has ended. */
+  ask(question: unknown): Promise<unknown>;
+  /** Called once, before the first question. */
+  listen(listener: SourceLineListener): void;
+}
+
+export interface SourceLineListener {
+  told(message: unknown): void;
+  /** The other side's `fail`. */
+  failed(error: Error): void;
+  /** The thread has died. Another one has taken its place, which knows nothing yet. */
+  replaced(): void;
+}
+
+/** From the instance of a source in a worker to the one in the driver. */
+export interface DriverLine {
+  readonly clock: Clock;
+  readonly random: Random;
+  tell(message: unknown): void;
+  /** As `fail` of SourceStart. */
+  fail(error: Error): void;
+}
+
 export type ReceiverEvent = 'started' | 'error' | 'stopped';
 
 export interface SourcePlan {

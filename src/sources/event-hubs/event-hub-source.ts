@@ -1,32 +1,26 @@
 import { type Clock, SystemClock } from '../../base/clock.ts';
 import { invariant, TidemarkError } from '../../base/errors.ts';
 import { type Random, SystemRandom } from '../../base/random.ts';
-import type { RateControlled, Source, SourcePlan, SourceStart } from '../source.ts';
-import { Backoff } from './backoff.ts';
+import type { Divisible, DriverLine, RateControlled, Source, SourceLine, SourcePlan, SourceStart } from '../source.ts';
 import { batchLimit, shareBatch } from './batch-shares.ts';
+import { DividedFeeds } from './divided-feeds.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
-import { type EventHubOptions, type EventHubSettings, parseEventHubOptions } from './event-hub-options.ts';
 import {
-  dataLoss,
-  type EventHubPosition,
-  type PartitionStart,
-  parsePosition,
-  parseRange,
-  resolveStart,
-} from './event-hub-position.ts';
-import {
-  type FailurePlace,
-  type HubConnection,
-  HubFailure,
-  type HubProperties,
-  isWorthRetrying,
-  type PartitionProperties,
-  toTidemarkError,
-} from './hub-connection.ts';
+  type EventHubOptions,
+  type EventHubSettings,
+  type EventHubWarning,
+  parseEventHubOptions,
+} from './event-hub-options.ts';
+import { type EventHubPosition, parsePosition, parseRange } from './event-hub-position.ts';
+import type { Feeds } from './feeds.ts';
+import { HubCalls } from './hub-calls.ts';
+import type { FailurePlace, HubConnection } from './hub-connection.ts';
+import { answerPart, type PartNews, type PartQuestion } from './hub-part.ts';
 import { HubSession } from './hub-session.ts';
-import { PartitionFeed } from './partition-feed.ts';
+import { LocalFeeds } from './local-feeds.ts';
+import { resolveFeeds } from './resolve-feeds.ts';
 
-export interface EventHubSource extends Source<EventHubEvent>, RateControlled {
+export interface EventHubSource extends Source<EventHubEvent>, RateControlled, Divisible {
   start(start: EventHubStart): Promise<void>;
   plan(): Promise<SourcePlan>;
   /** By partition, in order of partition id. */
@@ -76,8 +70,8 @@ export function eventHubSource(options: EventHubOptions, environment: EventHubEn
 /**
  * Plans batches over the partitions of one hub and reads them.
  *
- * Owns the order of start and stop, the shares of a batch and the position. What happens inside a partition is its
- * PartitionFeed's; the connection is the HubSession's.
+ * Owns the order of start and stop, the shares of a batch and the position. What happens inside a partition is its Feed's,
+ * in this thread or in a worker; the connection is the HubSession's.
  *
  * Invariants
  *   S1. A plan contains only events that are here already, in the order and with the numbers the hub gave them.
@@ -91,12 +85,15 @@ class DirectEventHubSource implements EventHubSource {
   readonly #settings: EventHubSettings;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #openConnection: OpenConnection;
+  readonly #session: HubSession;
+  readonly #calls: HubCalls;
   readonly #place: FailurePlace;
   readonly #stopping = new AbortController();
+  #warn: (warning: EventHubWarning) => void;
   #status: 'new' | 'starting' | 'running' | 'stopped' = 'new';
-  #session: HubSession | undefined;
-  #feeds: readonly PartitionFeed[] = [];
+  readonly #local: LocalFeeds;
+  /** Those in this thread, or those of the workers. */
+  #feeds: Feeds;
   #createdOn = 0;
   #plans = 0;
   /** Events per second, as back-pressure wants it. */
@@ -109,35 +106,79 @@ class DirectEventHubSource implements EventHubSource {
   constructor(settings: EventHubSettings, environment: EventHubEnvironment) {
     const { address, consumerGroup } = settings;
     this.#settings = settings;
+    this.#warn = settings.onWarning;
     this.#clock = environment.clock ?? new SystemClock();
     this.#random = environment.random ?? new SystemRandom();
-    this.#openConnection =
+    this.#place = { host: address.host, hub: address.hub, consumerGroup };
+    const open =
       environment.openConnection ??
       ((of, signal) => openAmqpConnection(of, this.#clock, environment.readDirectly ?? true, signal));
-    this.#place = { host: address.host, hub: address.hub, consumerGroup };
+    this.#session = new HubSession(
+      (signal) => open(settings, signal),
+      this.#place,
+      (warning) => this.#warn(warning),
+    );
+    this.#calls = new HubCalls({
+      clock: this.#clock,
+      random: this.#random,
+      limits: settings.retry,
+      place: this.#place,
+      stopping: this.#stopping.signal,
+      throwIfOver: () => this.#throwIfOver(),
+    });
+    this.#local = new LocalFeeds({
+      session: this.#session,
+      calls: this.#calls,
+      settings,
+      place: this.#place,
+      clock: this.#clock,
+      random: this.#random,
+      fail: (error) => this.#fail(error),
+      warn: (warning) => this.#warn(warning),
+    });
+    this.#feeds = this.#local;
     // The namespace may change its name (geo-recovery); that it is another hub shows in its time of creation. The service
     // doesn't tell case apart.
     this.identity = { eventHub: address.hub.toLowerCase(), consumerGroup: consumerGroup.toLowerCase() };
   }
 
-  async start(start: EventHubStart): Promise<void> {
-    if (this.#status !== 'new') throw new TidemarkError('STATUS_INVALID', 'This Event Hubs source was started before.');
-    invariant(
-      Number.isSafeInteger(start.epoch) && start.epoch >= 1,
-      `The driver epoch is ${start.epoch}, not at least 1.`,
+  divide(lines: readonly SourceLine[]): void {
+    this.#begin('new');
+    this.#feeds = new DividedFeeds(
+      lines,
+      (error) => this.#fail(this.#ofWorker(error)),
+      (warning) => this.#warn(warning),
     );
-    this.#status = 'starting';
+  }
+
+  serve(driver: DriverLine): (question: unknown) => Promise<unknown> {
+    this.#begin('running');
+    this.#reportFailure = driver.fail;
+    this.#warn = (warning) => driver.tell({ warning } satisfies PartNews);
+    const expectHub = (createdOn: number): void => this.#session.expectHub(createdOn);
+    return (question) => answerPart(this.#local, question as PartQuestion, expectHub);
+  }
+
+  async start(start: EventHubStart): Promise<void> {
+    this.#begin('starting');
+    const { epoch } = start;
+    invariant(Number.isSafeInteger(epoch) && epoch >= 1, `The driver epoch is ${epoch}, not at least 1.`);
     this.#reportFailure = start.fail;
     this.#batchIntervalMs = start.batchIntervalMs ?? this.#batchIntervalMs;
     try {
       const recorded = start.position === undefined ? undefined : parsePosition(start.position);
-      const session = new HubSession(
-        (signal) => this.#openConnection(this.#settings, signal),
-        this.#place,
-        this.#settings.onWarning,
-      );
-      this.#session = session;
-      await this.#openFeeds(session, recorded, start.epoch);
+      const opening = await resolveFeeds({
+        session: this.#session,
+        calls: this.#calls,
+        settings: this.#settings,
+        place: this.#place,
+        clock: this.#clock,
+        recorded,
+        epoch,
+      });
+      this.#throwIfOver();
+      this.#createdOn = opening.createdOn;
+      await this.#feeds.open(opening);
       this.#throwIfOver();
       this.#status = 'running';
     } catch (error) {
@@ -149,17 +190,19 @@ class DirectEventHubSource implements EventHubSource {
   position(): EventHubPosition {
     return {
       createdOn: this.#createdOn,
-      partitions: Object.fromEntries(this.#feeds.map((feed) => [feed.partitionId, feed.position])),
+      partitions: Object.fromEntries(this.#feeds.all.map((feed) => [feed.partitionId, feed.position])),
     };
   }
 
   async plan(): Promise<SourcePlan> {
     this.#throwIfOver();
+    await this.#feeds.refresh();
     const { maxEventsPerBatch, maxEventsPerPartition } = this.#settings;
-    const claims = this.#feeds.map((feed) => feed.claim(maxEventsPerPartition));
+    const feeds = this.#feeds.all;
+    const claims = feeds.map((feed) => feed.claim(maxEventsPerPartition));
     const rateLimit = batchLimit(claims, this.#rate, this.#batchIntervalMs);
     const shares = shareBatch(claims, Math.min(maxEventsPerBatch, rateLimit), this.#plans++);
-    const partitions = this.#feeds.map((feed, i) => feed.take(shares[i]!));
+    const partitions = feeds.map((feed, i) => feed.take(shares[i]!));
     return { partitions, position: this.position(), records: shares.reduce((sum, share) => sum + share, 0) };
   }
 
@@ -173,27 +216,29 @@ class DirectEventHubSource implements EventHubSource {
   }
 
   adopt(plan: SourcePlan): void {
-    this.#eachPosition(plan, (feed, next) => feed.adopt(next));
+    this.#feeds.adopt(parsePosition(plan.position).partitions);
   }
 
   async read(plan: SourcePlan, partition: number, push: (chunk: readonly EventHubEvent[]) => void): Promise<void> {
     this.#throwIfOver();
-    const range = parseRange(plan.partitions[partition]);
-    const feed = this.#feeds.find((candidate) => candidate.partitionId === range.partitionId);
-    invariant(feed, `The plan names partition ${range.partitionId}, which this source does not read.`);
-    await feed.read(range, push);
+    await this.#feeds.read(parseRange(plan.partitions[partition]), push);
   }
 
   committed(plan: SourcePlan): void {
-    this.#eachPosition(plan, (feed, next) => feed.free(next));
+    this.#feeds.free(parsePosition(plan.position).partitions);
   }
 
   backlog(): number {
-    return this.#feeds.reduce((sum, feed) => sum + feed.backlog, 0);
+    return this.#feeds.all.reduce((sum, feed) => sum + feed.backlog, 0);
+  }
+
+  /** Events stay where they are; what has arrived elsewhere becomes known. */
+  drain(): Promise<void> {
+    return this.#feeds.refresh();
   }
 
   statistics(): readonly PartitionStatistics[] {
-    return this.#feeds.map((feed) => ({ partitionId: feed.partitionId, ...feed.statistics }));
+    return this.#feeds.all.map((feed) => ({ partitionId: feed.partitionId, ...feed.statistics }));
   }
 
   stop(): Promise<void> {
@@ -204,134 +249,22 @@ class DirectEventHubSource implements EventHubSource {
 
   async #shutDown(): Promise<void> {
     this.#stopping.abort();
-    const feedsStopped = this.#feeds.map((feed) => feed.stop());
-    await this.#session?.close();
-    await Promise.all(feedsStopped);
+    const feedsStopped = this.#feeds.stop();
+    await this.#session.close();
+    await feedsStopped;
   }
 
-  async #openFeeds(session: HubSession, recorded: EventHubPosition | undefined, epoch: number): Promise<void> {
-    const { settings, place } = { settings: this.#settings, place: this.#place };
-    const hub = await this.#retrying(async () => (await session.connection()).hubProperties());
-    session.expectHub(hub.createdOn);
-    this.#createdOn = hub.createdOn;
-    this.#checkNamedPartitions(hub);
-    const partitions = await this.#retrying(async () => readPartitions(await session.connection(), hub.partitionIds));
-    const resolved = resolveStart(
-      { name: place.hub, properties: hub },
-      partitions,
-      recorded,
-      settings.startingPositionOf,
-    );
-    if (resolved.lost.length > 0 && settings.onDataLoss === 'fail') throw dataLoss(place.hub, resolved.lost);
-
-    const feeds: PartitionFeed[] = [];
-    for (const start of resolved.partitions) {
-      const next = typeof start.next === 'number' ? start.next : await this.#lookUp(session, start, start.next, epoch);
-      feeds.push(
-        new PartitionFeed(
-          { ...start, next },
-          {
-            session,
-            settings,
-            place: { ...place, partitionId: start.partitionId },
-            epoch,
-            clock: this.#clock,
-            random: this.#random,
-            fail: (error) => this.#fail(error),
-            warn: settings.onWarning,
-          },
-        ),
-      );
-    }
-    this.#throwIfOver();
-    this.#feeds = feeds;
-    for (const { partitionId, from, to } of resolved.lost) this.#feed(partitionId)?.reportLost(from, to);
-    for (const partitionId of resolved.added) {
-      settings.onWarning({
-        kind: 'partition_added',
-        message: `Event hub '${place.hub}' has a new partition ${partitionId}; it is read from its first event.`,
-        partitionId,
-      });
-    }
-    for (const feed of feeds) feed.start();
-    await Promise.all(feeds.map((feed) => feed.attached));
-    // The service opens a link before it refuses it; a full round trip later every refusal has arrived.
-    await this.#retrying(async () => (await session.connection()).hubProperties());
+  #begin(status: 'new' | 'starting' | 'running'): void {
+    if (this.#status !== 'new') throw new TidemarkError('STATUS_INVALID', 'This Event Hubs source was started before.');
+    this.#status = status;
   }
 
-  /** The sequence number of the first event after a moment, learned by reading it. */
-  #lookUp(
-    session: HubSession,
-    start: PartitionStart,
-    after: { enqueuedTimeMs: number },
-    epoch: number,
-  ): Promise<number> {
-    const { consumerGroup, retry } = this.#settings;
-    const { partitionId } = start;
-    return this.#retrying(async () => {
-      const connection = await session.connection();
-      const over = new AbortController();
-      const first = Promise.withResolvers<number>();
-      const tooLate = this.#clock.waitUntil(this.#clock.now() + retry.attemptTimeoutMs, over.signal).then(() => {
-        throw new HubFailure('transient', `Partition ${partitionId} sent no event to look up its starting position.`);
-      });
-      const found = Promise.race([first.promise, tooLate]);
-      found.catch(() => undefined);
-      try {
-        const link = await connection.openReceiver({
-          partitionId,
-          consumerGroup,
-          after,
-          epoch,
-          onEvent: (event) => first.resolve(event.sequenceNumber),
-          onClosed: (failure) => first.reject(failure),
-        });
-        link.addCredit(1);
-        return await found.finally(() => link.close());
-      } finally {
-        over.abort();
-      }
-    }, partitionId);
-  }
-
-  /** At start: repeats what failed for a passing reason, then reports it as the application should see it. */
-  async #retrying<T>(operation: () => Promise<T>, partitionId?: string): Promise<T> {
-    const backoff = new Backoff(this.#settings.retry, this.#random);
-    for (;;) {
-      this.#throwIfOver();
-      try {
-        return await operation();
-      } catch (error) {
-        this.#throwIfOver();
-        if (!(error instanceof HubFailure)) throw error;
-        const delayMs = isWorthRetrying(error.kind, false) ? backoff.failed(this.#clock.now()) : undefined;
-        if (delayMs === undefined) throw toTidemarkError(error, { ...this.#place, partitionId });
-        // Aborted by stop(): the next turn says so.
-        await this.#clock.waitUntil(this.#clock.now() + delayMs, this.#stopping.signal).catch(() => undefined);
-      }
-    }
-  }
-
-  #checkNamedPartitions(hub: HubProperties): void {
-    const unknown = this.#settings.namedPartitions.filter((id) => !hub.partitionIds.includes(id));
-    if (unknown.length === 0) return;
-    throw new TidemarkError(
-      'OPTION_INVALID',
-      `startingPosition names the partition ${unknown.map((id) => `'${id}'`).join(', ')}, but event hub '${this.#place.hub}' has the partitions ${hub.partitionIds.join(', ')}.`,
-    );
-  }
-
-  #eachPosition(plan: SourcePlan, act: (feed: PartitionFeed, next: number) => void): void {
-    const { partitions } = parsePosition(plan.position);
-    for (const feed of this.#feeds) {
-      const next = partitions[feed.partitionId];
-      // A partition that came after the plan was recorded is not in it.
-      if (next !== undefined) act(feed, next);
-    }
-  }
-
-  #feed(partitionId: string): PartitionFeed | undefined {
-    return this.#feeds.find((feed) => feed.partitionId === partitionId);
+  #ofWorker(error: Error): TidemarkError {
+    if (error instanceof TidemarkError) return error;
+    const { hub } = this.#place;
+    return new TidemarkError('SOURCE_UNAVAILABLE', `A worker cannot read event hub '${hub}': ${error.message}`, {
+      cause: error,
+    });
   }
 
   #fail(error: TidemarkError): void {
@@ -349,15 +282,6 @@ class DirectEventHubSource implements EventHubSource {
       throw new TidemarkError('CANCELLED', `The source of event hub '${this.#place.hub}' was stopped.`);
     if (this.#status === 'new') throw new TidemarkError('STATUS_INVALID', 'This Event Hubs source is not started.');
   }
-}
-
-/** At most 16 requests at a time. */
-async function readPartitions(connection: HubConnection, ids: readonly string[]): Promise<PartitionProperties[]> {
-  const found: PartitionProperties[] = [];
-  for (let i = 0; i < ids.length; i += 16) {
-    found.push(...(await Promise.all(ids.slice(i, i + 16).map((id) => connection.partitionProperties(id)))));
-  }
-  return found;
 }
 
 /** The AMQP stack is loaded by those who use it only. */

@@ -3,8 +3,9 @@ import type { ArrivedEvents } from './arrived-events.ts';
 import type { ShareClaim } from './batch-shares.ts';
 import { creditToGrant } from './credit.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
-import { dataLoss, type EventHubRange, type PartitionStart } from './event-hub-position.ts';
-import { PartitionBuffer } from './partition-buffer.ts';
+import { dataLoss, type EventHubRange } from './event-hub-position.ts';
+import type { Feed, FeedStart, FeedStatistics } from './feeds.ts';
+import { type DenseRun, PartitionBuffer } from './partition-buffer.ts';
 import { type LinkOwner, PartitionLink, type PartitionSurroundings } from './partition-link.ts';
 
 const chunkRows = 4096;
@@ -12,6 +13,16 @@ const chunkRows = 4096;
 /** Credit in flight; of the first events, whose size nobody knows, a few only. */
 const outstandingMax = 1024;
 const outstandingFirst = 64;
+
+/** What a feed holds, seen from a planning position. */
+export interface FeedStanding {
+  /** What can be planned next. */
+  readonly run: DenseRun | undefined;
+  /** Next sequence number to receive. */
+  readonly end: number;
+  readonly lastEnqueued: number;
+  readonly statistics: FeedStatistics;
+}
 
 /**
  * One partition: checks and buffers what its link receives, plans ranges of it and reads them.
@@ -24,7 +35,7 @@ const outstandingFirst = 64;
  *   F2. Buffered events plus credit never exceed `bufferEventsMax`, whether the link is busy, idle or nobody consumes.
  *   F3. A range given out by `take` is dense and stays buffered until `free`, so reading it doesn't wait.
  */
-export class PartitionFeed implements LinkOwner {
+export class PartitionFeed implements Feed, LinkOwner {
   readonly partitionId: string;
 
   readonly #surroundings: PartitionSurroundings;
@@ -47,7 +58,7 @@ export class PartitionFeed implements LinkOwner {
   #lost = 0;
   #lostUpTo = 0;
 
-  constructor(start: PartitionStart & { readonly next: number }, surroundings: PartitionSurroundings) {
+  constructor(start: FeedStart, surroundings: PartitionSurroundings) {
     this.partitionId = start.partitionId;
     this.#surroundings = surroundings;
     this.#buffer = new PartitionBuffer(start.next);
@@ -89,7 +100,7 @@ export class PartitionFeed implements LinkOwner {
     return this.#planned;
   }
 
-  get statistics(): { received: number; duplicates: number; lost: number; buffered: number; credit: number } {
+  get statistics(): FeedStatistics {
     return {
       received: this.#received,
       duplicates: this.#duplicates,
@@ -103,6 +114,16 @@ export class PartitionFeed implements LinkOwner {
   get backlog(): number {
     const buffered = this.#buffer.countFrom(this.#planned);
     return buffered + Math.max(0, this.#lastEnqueued + 1 - Math.max(this.#buffer.end, this.#planned));
+  }
+
+  /** What a driver in another thread, whose planning position is `from`, has to know. */
+  standing(from: number): FeedStanding {
+    return {
+      run: this.#buffer.runFrom(from),
+      end: this.#buffer.end,
+      lastEnqueued: this.#lastEnqueued,
+      statistics: this.statistics,
+    };
   }
 
   /** What could go into the next batch. */
