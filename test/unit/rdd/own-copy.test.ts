@@ -1,3 +1,4 @@
+import { type Debugger, Session } from 'node:inspector';
 import { describe, expect, it } from 'vitest';
 import { ownCopy } from '../../../src/rdd/own-copy.ts';
 import * as stages from '../../../src/rdd/stages.ts';
@@ -5,6 +6,19 @@ import { combineStage, makeCombineStage, mapStage } from '../../../src/rdd/stage
 import { newContext } from './fixture.ts';
 
 const outside = 3;
+
+/** Scripts this process has compiled and not yet forgotten. Not while it makes them: V8 behaves otherwise under a debugger. */
+function scripts(): Set<string> {
+  const session = new Session();
+  session.connect();
+  const ids = new Set<string>();
+  session.on('Debugger.scriptParsed', ({ params }: { params: Debugger.ScriptParsedEventDataType }) => {
+    ids.add(params.scriptId);
+  });
+  session.post('Debugger.enable');
+  session.disconnect();
+  return ids;
+}
 
 describe('own copies of stage factories', () => {
   it('exist for every stage and do the same', async () => {
@@ -25,6 +39,12 @@ describe('own copies of stage factories', () => {
     expect(await pairs.combineByKey({ ...aggregator, stage }).collect()).toEqual(
       await pairs.combineByKey(aggregator).collect(),
     );
+  });
+
+  it('are compiled one by one, or they would share the statistics they are made for', () => {
+    const before = scripts();
+    const copies = Array.from({ length: 5 }, () => ownCopy(mapStage));
+    expect([...scripts()].filter((id) => !before.has(id))).toHaveLength(copies.length);
   });
 
   it('are not made when switched off, not possible, or not safe', () => {
