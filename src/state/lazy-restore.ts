@@ -94,7 +94,7 @@ export class LazyRestore {
         to,
         baseBytes,
         deltaBytes: deltaBytes.reduce((sum, part) => sum + part, 0),
-        deltaCount: deltaBytes.length,
+        manifestCount: deltaBytes.length,
       };
     });
   }

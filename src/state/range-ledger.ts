@@ -6,15 +6,16 @@ export interface LedgerRange extends BucketRange {
   baseBytes: number | undefined;
   /** Of the deltas on top of the base. */
   deltaBytes: number;
-  deltaCount: number;
+  /** Manifests since the base: each may list a delta that lies over this range, also when nothing in it has changed. */
+  manifestCount: number;
 }
 
 // A range is encoded in one piece and fetched in one piece: this bounds how long a batch waits for either.
 const rangeBytesMax = 512 * 1024;
-// A chain of deltas is also bounded by its length: each one is a read at a recovery. A small base is cheap to write anew.
-const deltasMaxOfSmall = 16;
+// A chain of deltas is also bounded by its length: each one is a read at a recovery. A small state is cheap to write anew.
+const manifestsMaxOfSmall = 16;
 const smallBytesMax = 256 * 1024;
-const deltasMax = 256;
+const manifestsMax = 256;
 // Bases written anew at one manifest, beside twice what has changed: the others wait for the next.
 const rewriteBytesMin = 16 * 1024 * 1024;
 
@@ -28,7 +29,9 @@ const rewriteBytesMin = 16 * 1024 * 1024;
  *   C1. With 0 < alpha < 1, all bytes written (changes in the log, deltas, bases) are at most 1 + 1/alpha times those of
  *       the changes. A delta costs at most what its changes cost in the log: 1. So a base may cost 1/alpha - 1 per byte of
  *       the deltas that it replaces, and is written when they have reached alpha / (1 - alpha) of what it will hold.
- *       Apart from small ranges with many deltas (256 KiB, every 16th manifest).
+ *       Apart from ranges that stand still below the deltas of their neighbours: C2.
+ *   C2. However little changes, and wherever, a manifest lists a bounded number of deltas: a range is written anew after 16
+ *       manifests when the state is small (256 KiB), else after 256. A delta is listed until all it lies over is replaced.
  */
 export class RangeLedger {
   #ranges: LedgerRange[] = [newRange(allBuckets)];
@@ -47,14 +50,20 @@ export class RangeLedger {
     this.#ranges = this.#ranges.flatMap((range) => halved(range, bytesOf));
   }
 
-  /** Which ranges are to be written whole. `changedBytes`: of the changes since the last manifest, roughly. */
+  /**
+   * Which ranges the manifest to be made holds whole; of the others it holds changes. To be called once for each.
+   * `changedBytes`: of the changes since the last manifest, roughly.
+   */
   due(alpha: number, changedBytes: number, bytesOf: (range: BucketRange) => number): ReadonlySet<LedgerRange> {
     const due = new Set<LedgerRange>();
     const outgrown: { readonly range: LedgerRange; readonly bytes: number; readonly ratio: number }[] = [];
+    const isSmall = this.#ranges.length === 1 && bytesOf(this.#ranges[0]!) <= smallBytesMax;
+    const manifestsLimit = isSmall ? manifestsMaxOfSmall : manifestsMax;
     for (const range of this.#ranges) {
       const bytes = bytesOf(range);
       if (range.baseBytes === undefined) due.add(range);
-      else if (isOutgrown(range, bytes, alpha)) outgrown.push({ range, bytes, ratio: range.deltaBytes / (bytes + 1) });
+      else if (range.manifestCount >= manifestsLimit || isOutgrown(range, bytes, alpha))
+        outgrown.push({ range, bytes, ratio: range.deltaBytes / (bytes + 1) });
     }
     let left = rewriteBytesMin + 2 * changedBytes;
     for (const { range, bytes } of outgrown.sort((a, b) => b.ratio - a.ratio)) {
@@ -62,36 +71,35 @@ export class RangeLedger {
       left -= bytes;
       due.add(range);
     }
+    for (const range of this.#ranges) if (!due.has(range)) range.manifestCount += 1; // C2
     return due;
   }
 
   wroteBase(range: LedgerRange, bytes: number): void {
     range.baseBytes = bytes;
     range.deltaBytes = 0;
-    range.deltaCount = 0;
+    range.manifestCount = 0;
   }
 
   wroteDelta(range: LedgerRange, bytes: number): void {
     range.deltaBytes += bytes;
-    range.deltaCount += 1;
   }
 }
 
 function newRange({ from, to }: BucketRange): LedgerRange {
-  return { from, to, baseBytes: undefined, deltaBytes: 0, deltaCount: 0 };
+  return { from, to, baseBytes: undefined, deltaBytes: 0, manifestCount: 0 };
 }
 
-function isOutgrown({ deltaBytes, deltaCount }: LedgerRange, bytes: number, alpha: number): boolean {
+function isOutgrown({ deltaBytes, manifestCount }: LedgerRange, bytes: number, alpha: number): boolean {
   // From 1 on there is nothing left to pay a base with: then it is a share of the state, as it says.
   const share = alpha < 0.9 ? alpha / (1 - alpha) : alpha * 10;
   if (alpha === 0) return true;
-  if (deltaCount === 0) return false;
-  if (deltaCount >= (bytes <= smallBytesMax ? deltasMaxOfSmall : deltasMax)) return true;
+  if (manifestCount === 0) return false;
   return deltaBytes >= share * bytes;
 }
 
 function halved(range: LedgerRange, bytesOf: (range: BucketRange) => number): LedgerRange[] {
-  const { from, to, baseBytes, deltaBytes, deltaCount } = range;
+  const { from, to, baseBytes, deltaBytes, manifestCount } = range;
   if (to - from === 1 || bytesOf(range) <= rangeBytesMax) return [range];
   const middle = (from + to) >>> 1;
   return [
@@ -99,6 +107,6 @@ function halved(range: LedgerRange, bytesOf: (range: BucketRange) => number): Le
     { from: middle, to },
   ].flatMap((half) => {
     const share = baseBytes === undefined ? undefined : baseBytes / 2;
-    return halved({ ...half, baseBytes: share, deltaBytes: deltaBytes / 2, deltaCount }, bytesOf);
+    return halved({ ...half, baseBytes: share, deltaBytes: deltaBytes / 2, manifestCount }, bytesOf);
   });
 }

@@ -118,7 +118,7 @@ export class StateTable {
       writer.raw(bytes);
       if (bytes.length > 0) unchanged = false;
     }
-    this.#sealedBytes = writer.length;
+    this.#sealedBytes = unchanged ? 0 : writer.length;
     return { bytes: unchanged ? noBytes : writer.view(), fingerprint: this.fingerprint };
   }
 

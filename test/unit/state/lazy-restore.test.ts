@@ -222,6 +222,39 @@ describe('manifests', () => {
     stored.table.verify(stored.fingerprint);
   });
 
+  test.each([
+    ['of a small state nothing but the note changes', numbers(0, 20), []],
+    ['of a large state one key changes', numbers(0, 1_000), [7]],
+  ])('%s > the extents that a manifest lists stay bounded', async (_what, keys, changing) => {
+    const stored = new Stored();
+    stored.put(keys);
+    stored.commit();
+    await stored.manifest();
+    for (let round = 1; round <= 700; round++) {
+      stored.put(changing, () => round);
+      stored.table.meta = round;
+      stored.commit();
+      await stored.manifest();
+      expect(stored.extents.length, `round ${round}`).toBeLessThan(300);
+    }
+    await stored.restart();
+    await stored.table.ensureLoaded();
+    stored.table.verify(stored.fingerprint);
+    expect(stored.table.meta).toBe(700);
+  });
+
+  test('hold nothing of batches that changed nothing', () => {
+    const table = new StateTable({ uid: 'op', numPartitions: 2 });
+    table.partition(0).put(0, keyIdentity('key'), 'key', 1);
+    table.seal(1);
+    table.merge();
+    expect(table.isChanged).toBe(true);
+    expect([...table.extents(0.5)]).toHaveLength(1);
+    table.seal(2);
+    table.merge();
+    expect(table.isChanged).toBe(false);
+  });
+
   test('of a small state are one extent, of a large one in pieces that are soon encoded', async () => {
     const small = new Stored();
     for (let round = 0; round < 40; round++) {
