@@ -1,7 +1,7 @@
 import type { Duration } from '../base/time.ts';
 import type { Aggregator } from '../rdd/combine.ts';
 import { ownCopy } from '../rdd/own-copy.ts';
-import { reduceByKey } from '../rdd/pair-operations.ts';
+import { groupByKey, reduceByKey } from '../rdd/pair-operations.ts';
 import type { Partitioning, Widen } from '../rdd/rdd.ts';
 import { flatMapValuesStage, makeCombineStage, mapValuesStage } from '../rdd/stages.ts';
 import { combine, derive, requireFunction, windowArguments } from './derived-nodes.ts';
@@ -46,7 +46,8 @@ export abstract class PairMethods<out T> extends OutputMethods<T> {
 
   /** All values of each key within a batch, in arrival order. Moves every value: prefer reduceByKey. */
   groupByKey<K, V>(this: DStream<readonly [K, V]>, partitions?: Partitioning): DStream<[K, V[]]> {
-    return this.stream(derive('groupByKey', this.node, (rdd) => rdd.groupByKey(partitions)));
+    const stage = ownCopy(makeCombineStage)();
+    return this.stream(derive('groupByKey', this.node, (rdd) => groupByKey(rdd, partitions, stage)));
   }
 
   /** Combines the values of each key within a batch, before the shuffle too unless `mapSideCombine` is false. */
@@ -55,7 +56,8 @@ export abstract class PairMethods<out T> extends OutputMethods<T> {
     aggregator: Aggregator<V, C>,
     partitions?: Partitioning,
   ): DStream<[K, C]> {
-    return this.stream(derive('combineByKey', this.node, (rdd) => rdd.combineByKey(aggregator, partitions)));
+    const own: Aggregator<V, C> = { stage: ownCopy(makeCombineStage)(), ...aggregator };
+    return this.stream(derive('combineByKey', this.node, (rdd) => rdd.combineByKey(own, partitions)));
   }
 
   /** Pairs of values of keys that both batches have. Both streams must have the same slide. */

@@ -32,7 +32,7 @@ export function combineInPlace<K, V, C>(
     dependencies: [rdd],
     pipe: (partition, task, push) => {
       const { push: add, cells } = cellsOf<K, V, C>(aggregator);
-      return andThen(rdd.pipe(partition, task, add), () => emit(cells.values(), push));
+      return andThen(rdd.pipe(partition, task, add), () => emit(cells, push));
     },
   });
 }
@@ -53,7 +53,7 @@ export function combineAfterShuffle<K, V, C>(
     pipe: (partition, _, push) => {
       const { push: add, cells } = cellsOf<K, V, C>(aggregator);
       for (const block of shuffle.blocks(partition)) for (let i = 0; i < block.length; i++) add(block[i]!);
-      emit(cells.values(), push);
+      emit(cells, push);
     },
   });
 }
@@ -77,7 +77,7 @@ export function combineBeforeShuffle<K, V, C>(
       push,
       finish: () => {
         const blocks: Cell<K, C>[][] = Array.from({ length: numPartitions }, () => []);
-        for (const cell of cells.values()) blocks[partitioner.partition(cell.key)]!.push(cell);
+        for (const cell of cells) blocks[partitioner.partition(cell.key)]!.push(cell);
         return blocks;
       },
     };
@@ -105,35 +105,19 @@ export function combineBeforeShuffle<K, V, C>(
   });
 }
 
-/** Empty cells, one per key, and the push that fills them. */
-function cellsOf<K, V, C>(aggregator: Aggregator<V, C>): ReturnType<typeof combineStage<K, V, C>> {
+/** No cells yet, and the push that makes them. */
+function cellsOf<K, V, C>(aggregator: Aggregator<V, C>) {
   const { create, mergeValue, own, stage = combineStage } = aggregator;
-  return stage<K, V, C>(keyIdentity, create, mergeValue, own);
+  return stage.combine<K, V, C>(keyIdentity, create, mergeValue, own);
 }
 
 function mergeCells<K, V, C>(blocks: readonly Cell<K, C>[][], aggregator: Aggregator<V, C>): readonly Cell<K, C>[] {
-  const { mergeCombiners, own } = aggregator;
+  const { mergeCombiners, own, stage = combineStage } = aggregator;
   const filled = blocks.filter((block) => block.length > 0);
   if (filled.length <= 1) return filled[0] ?? [];
-  const cells = new Map<unknown, Cell<K, C>>();
-  for (const block of filled) {
-    for (const cell of block) {
-      const identity = keyIdentity(cell.key);
-      const known = cells.get(identity);
-      if (known === undefined) {
-        cells.set(identity, cell);
-        continue;
-      }
-      if (!known.isOwned && own !== undefined) {
-        known.value = own(known.value);
-        known.isOwned = true;
-      }
-      known.value = mergeCombiners(known.value, cell.value);
-    }
-  }
-  return [...cells.values()];
+  return stage.merge<K, C>(filled, keyIdentity, mergeCombiners, own);
 }
 
-function emit<K, C>(cells: Iterable<Cell<K, C>>, push: (row: [K, C]) => void): void {
-  for (const cell of cells) push([cell.key, cell.value]);
+function emit<K, C>(cells: readonly Cell<K, C>[], push: (row: [K, C]) => void): void {
+  for (const { key, value } of cells) push([key, value]);
 }

@@ -77,7 +77,12 @@ export function aggregateByKey<K, V, C>(
   return combineByKey(rdd, name, { create, mergeValue: merge, mergeCombiners: combine }, partitioning);
 }
 
-export function groupByKey<K, V>(rdd: RDD<Pair<K, V>>, partitioning?: Partitioning): RDD<[K, V[]]> {
+/** @param stage as for reduceByKey. */
+export function groupByKey<K, V>(
+  rdd: RDD<Pair<K, V>>,
+  partitioning?: Partitioning,
+  stage?: CombineStage,
+): RDD<[K, V[]]> {
   const append = (values: V[], value: V): V[] => {
     values.push(value);
     return values;
@@ -88,6 +93,7 @@ export function groupByKey<K, V>(rdd: RDD<Pair<K, V>>, partitioning?: Partitioni
     mergeValue: append,
     mergeCombiners: (a, b) => a.concat(b),
     mapSideCombine: false,
+    stage,
   };
   return combineByKey(rdd, 'groupByKey', aggregator, partitioning);
 }

@@ -49,16 +49,26 @@ export interface Cell<K, C> {
   isOwned: boolean;
 }
 
-/**
- * Combines pairs by key: cells in the order in which their keys were first seen.
- * `own`, if given, turns the first value of a cell into one that `mergeValue` may change.
- */
-export type CombineStage = <K, V, C>(
-  identityOf: (key: K) => unknown,
-  create: (value: V) => C,
-  mergeValue: (combined: C, value: V) => C,
-  own: ((value: C) => C) | undefined,
-) => { readonly push: Push<readonly [K, V]>; readonly cells: Map<unknown, Cell<K, C>> };
+/** `own`, if given, turns the first value of a cell into one that a merging function may change. */
+type Own<C> = ((value: C) => C) | undefined;
+
+/** Combines by key, before and behind a shuffle. Cells come in the order in which their keys were first seen. */
+export interface CombineStage {
+  /** Takes rows; `cells` grows with them. */
+  readonly combine: <K, V, C>(
+    identityOf: (key: K) => unknown,
+    create: (value: V) => C,
+    mergeValue: (combined: C, value: V) => C,
+    own: Own<C>,
+  ) => { readonly push: Push<readonly [K, V]>; readonly cells: readonly Cell<K, C>[] };
+  /** One cell per key, made of those of all blocks: the first one of each key is changed and given back. */
+  readonly merge: <K, C>(
+    blocks: readonly (readonly Cell<K, C>[])[],
+    identityOf: (key: K) => unknown,
+    mergeCombiners: (a: C, b: C) => C,
+    own: Own<C>,
+  ) => readonly Cell<K, C>[];
+}
 
 /** The class of the cells is made here, so that an own copy also has its own field representation. */
 export function makeCombineStage(): CombineStage {
@@ -73,14 +83,19 @@ export function makeCombineStage(): CombineStage {
       this.isOwned = isOwned;
     }
   }
-  return (identityOf, create, mergeValue, own) => {
-    const cells = new Map();
+  // Texts and numbers are their own identity, but for a text that begins with the mark of the others: see keyIdentity.
+  const combine: CombineStage['combine'] = (identityOf, create, mergeValue, own) => {
+    const cells: KeyCell<unknown, unknown>[] = [];
+    const cellOf = new Map();
     const push = (row: readonly [never, never]): void => {
-      const key = row[0];
-      const identity = identityOf(key);
-      const cell = cells.get(identity);
+      const key: unknown = row[0];
+      const isPlain = typeof key === 'string' ? key.charCodeAt(0) !== 0 : typeof key === 'number';
+      const identity = isPlain ? key : identityOf(row[0]);
+      const cell = cellOf.get(identity);
       if (cell === undefined) {
-        cells.set(identity, new KeyCell(key, create(row[1]), own === undefined));
+        const added = new KeyCell(key, create(row[1]), own === undefined);
+        cellOf.set(identity, added);
+        cells.push(added);
         return;
       }
       if (!cell.isOwned && own !== undefined) {
@@ -91,6 +106,34 @@ export function makeCombineStage(): CombineStage {
     };
     return { push, cells } as never;
   };
+  const merge: CombineStage['merge'] = (blocks, identityOf, mergeCombiners, own) => {
+    const cells = [];
+    const cellOf = new Map();
+    for (let b = 0; b < blocks.length; b++) {
+      const block = blocks[b]!;
+      const isLast = b === blocks.length - 1;
+      for (let i = 0; i < block.length; i++) {
+        const cell = block[i]!;
+        const key: unknown = cell.key;
+        const isPlain = typeof key === 'string' ? key.charCodeAt(0) !== 0 : typeof key === 'number';
+        const identity = isPlain ? key : identityOf(cell.key);
+        // Keys of the first block differ from each other, and after the last one nobody looks for them.
+        const known = b === 0 ? undefined : cellOf.get(identity);
+        if (known === undefined) {
+          if (!isLast) cellOf.set(identity, cell);
+          cells.push(cell);
+          continue;
+        }
+        if (!known.isOwned && own !== undefined) {
+          known.value = own(known.value);
+          known.isOwned = true;
+        }
+        known.value = mergeCombiners(known.value, cell.value);
+      }
+    }
+    return cells;
+  };
+  return { combine, merge };
 }
 
 /** For pipelines without a copy of their own. */

@@ -13,9 +13,23 @@ export function newContext(defaultParallelism: number | null = 3, options: InPro
 }
 
 export const partitionCount: fc.Arbitrary<number> = fc.integer({ min: 1, max: 5 });
-/** Keys of several types, few enough to meet: equal composite keys are different objects. */
+/** Keys of several types, few enough to meet: equal composite keys are different objects, and one text looks like the identity of [1]. */
 export const someKey: fc.Arbitrary<unknown> = fc
-  .constantFrom('1', '0,1', '1n', '"1"', '"a"', 'null', 'true', '[1]', '["a",{"b":1}]', '{"x":1,"y":2}', 'nan', '-0')
+  .constantFrom(
+    '1',
+    '0,1',
+    '1n',
+    '"1"',
+    '"a"',
+    'null',
+    'true',
+    '[1]',
+    '"\\u0000a1:n1;"',
+    '["a",{"b":1}]',
+    '{"x":1,"y":2}',
+    'nan',
+    '-0',
+  )
   .map((text) => {
     if (text === '1n') return 1n;
     if (text === 'nan') return Number.NaN;
