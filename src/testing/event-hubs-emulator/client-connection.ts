@@ -2,10 +2,12 @@ import type { Socket } from 'node:net';
 import { answerIdempotentProducer, echoTermini, readConsumerAttach } from './attach.ts';
 import { conditions, Refusal, toAmqpError } from './conditions.ts';
 import { ConsumerLink } from './consumer-link.ts';
+import { DeliveryBytes, type SpareBytes } from './delivery-bytes.ts';
 import { type LinkIdentity, type LinkSelector, matches } from './faults.ts';
-import { correctFrameHandling, frameBytesMax } from './frame-handling.ts';
+import { correctFrameHandling } from './frame-handling.ts';
 import { answerManagementRequest } from './management.ts';
 import type { Address, Namespace } from './namespace.ts';
+import { frameBytesMax } from './payload-input.ts';
 import { ProducerLink } from './producer-link.ts';
 import { type Reply, ReplyLink } from './requests.ts';
 import type {
@@ -54,6 +56,7 @@ export class ClientConnection {
   readonly #links = new Map<RheaLink, OpenLink>();
   /** Entity paths the client showed a valid token for. */
   readonly #claims = new Set<string>();
+  readonly #spare: SpareBytes = { buffer: Buffer.alloc(0) };
   #gone = false;
 
   constructor(namespace: Namespace, container: RheaContainer, socket: Socket, log: (line: string) => void) {
@@ -164,6 +167,7 @@ export class ClientConnection {
       link,
       hub: address.hub,
       partition: address.partition,
+      delivery: new DeliveryBytes(this.#spare, this.#namespace.maxMessageBytes),
       maxMessageBytes: this.#namespace.maxMessageBytes,
       faults: this.#namespace.faults,
       clock: this.#namespace.clock,

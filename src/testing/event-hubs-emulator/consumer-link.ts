@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { encodeRuntimeMetrics } from './event-bytes.ts';
+import { encodeRuntimeMetrics } from './event-writer.ts';
 import type { Partition } from './hub.ts';
 import type { LogCursor } from './log-cursor.ts';
 import type { Reader, ReaderRegistry } from './readers.ts';

@@ -1,8 +1,7 @@
+import { frameBytesMax, PayloadInput } from './payload-input.ts';
 import type { ProducerLink } from './producer-link.ts';
 import type { RheaConnection, RheaFrame, RheaLink, RheaSession } from './rhea-internals.ts';
 
-/** As on the service. */
-export const frameBytesMax = 65_536;
 const requestBytesMax = 1024 * 1024;
 const noBytes = Buffer.alloc(0);
 
@@ -19,7 +18,8 @@ export interface FrameHooks {
  *
  * - Clients send dispositions, flows and transfers for a session that has just ended; rhea throws. They are ignored.
  * - A flow that only moves the session's window is not reported to links; a reader waiting for the window would hang.
- * - rhea decodes messages of format 0; events are kept as the bytes they came in.
+ * - rhea decodes messages of format 0; events are kept as the bytes they came in, and don't pass through rhea at all.
+ * - rhea writes each frame to the socket by itself; what it has to say in one turn is one write here.
  * - rhea buffers a frame or a message of any size; here both have a limit.
  */
 export function correctFrameHandling(rhea: RheaConnection, hooks: FrameHooks): void {
@@ -31,6 +31,7 @@ export function correctFrameHandling(rhea: RheaConnection, hooks: FrameHooks): v
     on_flow: rhea.on_flow.bind(rhea),
     on_transfer: rhea.on_transfer.bind(rhea),
     input: rhea.input.bind(rhea),
+    _process: rhea._process.bind(rhea),
   };
   const ended = (frame: RheaFrame): boolean => rhea.remote_channel_map[frame.channel] === undefined;
   for (const handler of ['on_attach', 'on_detach', 'on_disposition', 'on_end'] as const) {
@@ -50,13 +51,12 @@ export function correctFrameHandling(rhea: RheaConnection, hooks: FrameHooks): v
   let requestBytes = 0;
   rhea.on_transfer = (frame) => {
     if (ended(frame)) return;
-    const { performative } = frame;
-    const bytes = frame.payload?.length ?? 0;
+    const { performative, payload = noBytes } = frame;
     const more = performative.more === true;
     const link = rhea.remote_channel_map[frame.channel]!.remote.handles[performative.handle ?? -1];
     const producer = link && hooks.producerOf(link);
     if (producer === undefined) {
-      requestBytes += bytes;
+      requestBytes += payload.length;
       if (requestBytes > requestBytesMax) {
         hooks.exceeded();
         return;
@@ -64,12 +64,21 @@ export function correctFrameHandling(rhea: RheaConnection, hooks: FrameHooks): v
       if (!more) requestBytes = 0;
     } else {
       if (performative.message_format === 0) performative.message_format = undefined;
-      if (!producer.countFrame(bytes, more)) frame.payload = noBytes;
+      producer.append(payload, 0, payload.length);
+      frame.payload = noBytes;
     }
     standard.on_transfer(frame);
   };
-  rhea.input = (bytes) => {
+  const readByRhea = (bytes: Buffer): void => {
     standard.input(bytes);
     if ((rhea.frame_size ?? 0) > frameBytesMax) hooks.exceeded();
+  };
+  const payloads = new PayloadInput(rhea, readByRhea, hooks.producerOf);
+  rhea.input = (bytes) => payloads.input(bytes);
+  rhea._process = () => {
+    // Node hands on what was corked when this turn is over.
+    rhea.socket?.cork();
+    standard._process();
+    rhea.socket?.uncork();
   };
 }

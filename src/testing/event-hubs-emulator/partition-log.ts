@@ -1,8 +1,9 @@
 import { type Block, endOf } from './block.ts';
-import { type EventBytes, eventBytesMax, type SendBytes, writeEvent } from './event-bytes.ts';
+import { addedBytesMax, EventWriter } from './event-writer.ts';
 import { LogCursor } from './log-cursor.ts';
 import { recordHeaderBytes, sealRecord } from './record.ts';
 import type { SegmentFiles } from './segment-files.ts';
+import type { SentEvents } from './sent-events.ts';
 
 export interface PartitionLimits {
   readonly retentionBytesMax: number;
@@ -29,6 +30,7 @@ export class PartitionLog {
   readonly #limits: PartitionLimits;
   readonly #files: SegmentFiles | undefined;
   readonly #listeners = new Set<() => void>();
+  readonly #writer = new EventWriter();
   #blocks: Block[] = [];
   #begin = 0;
   #next = 0;
@@ -83,26 +85,27 @@ export class PartitionLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Stores the events in order; returns the sequence number of the first. */
-  append(send: SendBytes, nowMs: number): number {
+  /** Stores the events in order; returns the sequence number of the first. @throws MalformedMessage */
+  append(send: SentEvents, nowMs: number): number {
     const first = this.#next;
     const timeMs = Math.max(nowMs, this.#lastTimeMs);
-    let room = 0;
-    for (const event of send.events) room += recordHeaderBytes + eventBytesMax(event, send.partitionKey);
-    const block = this.#blockFor(room, timeMs);
+    const { buffer: sent, count, partitionKey } = send;
+    const block = this.#blockFor(sent.length + count * (recordHeaderBytes + addedBytesMax(partitionKey)), timeMs);
     const start = block.bytes;
     const buffer = block.buffer!;
     let at = start;
     let offset = this.#lastOffset;
-    for (let i = 0; i < send.events.length; i++) {
+    for (let i = 0; i < count; i++) {
       offset = block.firstOffset + at;
-      at = writeRecord(buffer, at, send, send.events[i]!, first + i, offset, timeMs, this.#files !== undefined);
+      const end = this.#writer.write(send, i, first + i, offset, timeMs, buffer, at + recordHeaderBytes);
+      sealRecord(buffer, at, end, first + i, timeMs, this.#writer.headerBytes, this.#files !== undefined);
+      at = end;
     }
     this.#files?.append(block.range!, buffer.subarray(start, at));
     block.bytes = at;
-    block.count += send.events.length;
+    block.count += count;
     this.#cachedBytes += at - start;
-    this.#next = first + send.events.length;
+    this.#next = first + count;
     this.#nextOffset = block.firstOffset + at;
     this.#lastOffset = offset;
     this.#lastTimeMs = timeMs;
@@ -262,21 +265,4 @@ export class PartitionLog {
   #retainedBytes(): number {
     return this.#nextOffset - this.#oldestCursor().peekOffset();
   }
-}
-
-function writeRecord(
-  target: Buffer,
-  start: number,
-  send: SendBytes,
-  event: EventBytes,
-  sequenceNumber: number,
-  offset: number,
-  enqueuedTimeMs: number,
-  withChecksum: boolean,
-): number {
-  const stamp = { sequenceNumber, offset, enqueuedTimeMs, partitionKey: send.partitionKey };
-  const end = writeEvent(send.buffer, event, stamp, target, start + recordHeaderBytes);
-  const headerSectionBytes = event.headerEnd - event.headerStart;
-  sealRecord(target, start, end, { sequenceNumber, enqueuedTimeMs, headerSectionBytes }, withChecksum);
-  return end;
 }

@@ -1,10 +1,12 @@
 import type { Clock } from '../../base/clock.ts';
 import { conditions, Refusal, toAmqpError } from './conditions.ts';
-import { MalformedMessage, parseSend, type SendBytes } from './event-bytes.ts';
+import type { DeliveryBytes } from './delivery-bytes.ts';
+import { MalformedMessage } from './encoded-values.ts';
 import type { FaultState } from './faults.ts';
 import type { Hub, Partition } from './hub.ts';
 import { partitionOfKey } from './partition-key.ts';
 import type { AmqpError, RheaContext, RheaDelivery, RheaLink } from './rhea-internals.ts';
+import { SentEvents } from './sent-events.ts';
 
 const creditMax = 500;
 
@@ -13,6 +15,8 @@ export interface ProducerLinkOptions {
   readonly hub: Hub;
   /** Undefined: the hub chooses, by key or in turn. */
   readonly partition: Partition | undefined;
+  /** What has arrived of the current delivery. */
+  readonly delivery: DeliveryBytes;
   readonly maxMessageBytes: number;
   readonly faults: FaultState;
   readonly clock: Clock;
@@ -28,9 +32,7 @@ export class ProducerLink {
   readonly link: RheaLink;
   readonly #options: ProducerLinkOptions;
   readonly #closed = new AbortController();
-  /** Of the delivery that is coming in or just came in. */
-  #deliveryBytes = 0;
-  #deliveryComplete = true;
+  #answered = 0;
 
   constructor(options: ProducerLinkOptions) {
     this.link = options.link;
@@ -47,11 +49,9 @@ export class ProducerLink {
     return this.#options.partition;
   }
 
-  /** Counts the bytes of a delivery that comes in several frames; false when they are not worth keeping any more. */
-  countFrame(bytes: number, more: boolean): boolean {
-    this.#deliveryBytes = this.#deliveryComplete ? bytes : this.#deliveryBytes + bytes;
-    this.#deliveryComplete = !more;
-    return this.#deliveryBytes <= this.#options.maxMessageBytes;
+  /** Bytes of the delivery that is coming in; `message` of the link says that they are complete. */
+  append(source: Buffer, start: number, end: number): void {
+    this.#options.delivery.append(source, start, end);
   }
 
   detach(error: AmqpError): void {
@@ -67,10 +67,12 @@ export class ProducerLink {
     const delivery = context.delivery!;
     if (this.#closed.signal.aborted) return;
     try {
-      this.#store(context.message as Buffer, context.format ?? 0);
+      this.#store(context.format ?? 0);
     } catch (error) {
       this.#answer(delivery, toAmqpError(error));
       return;
+    } finally {
+      this.#options.delivery.clear();
     }
     const { faults, clock } = this.#options;
     const lost = faults.takeLostAccept();
@@ -90,12 +92,12 @@ export class ProducerLink {
   }
 
   /** @throws Refusal */
-  #store(message: Buffer, format: number): void {
-    const { hub, faults, clock, maxMessageBytes } = this.#options;
-    if (this.#deliveryBytes > maxMessageBytes) {
+  #store(format: number): void {
+    const { faults, clock, delivery, maxMessageBytes } = this.#options;
+    if (delivery.size > maxMessageBytes) {
       throw new Refusal(
         conditions.messageSizeExceeded,
-        `The received message (delivery-id:0, size:${this.#deliveryBytes} bytes) exceeds the limit (${maxMessageBytes} bytes) currently allowed on the link.`,
+        `The received message (delivery-id:0, size:${delivery.size} bytes) exceeds the limit (${maxMessageBytes} bytes) currently allowed on the link.`,
       );
     }
     if (faults.takeThrottledSend()) {
@@ -104,13 +106,21 @@ export class ProducerLink {
         'The request was terminated because the entity is being throttled. Error code : 50002. Please wait 4 seconds and try again.',
       );
     }
-    const send = parse(message, format);
-    const partition = this.#options.partition ?? choosePartition(hub, send.partitionKey);
-    const { producer } = send;
-    const count = send.events.length;
+    try {
+      this.#append(new SentEvents(delivery.bytes(), format), clock.now());
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error;
+      throw new Refusal(conditions.decodeError, `The received message could not be decoded: ${error.message}.`);
+    }
+  }
+
+  /** @throws Refusal, MalformedMessage */
+  #append(send: SentEvents, nowMs: number): void {
+    const partition = this.#options.partition ?? choosePartition(this.#options.hub, send.partitionKey);
+    const { producer, count } = send;
     if (producer !== undefined && !partition.producers.isNew(producer.id, producer.epoch, producer.sequence, count))
       return;
-    partition.log.append(send, clock.now());
+    partition.log.append(send, nowMs);
     if (producer !== undefined) partition.producers.stored(producer.id, producer.epoch, producer.sequence, count);
   }
 
@@ -118,20 +128,14 @@ export class ProducerLink {
     if (!this.link.is_open()) return;
     if (error === undefined) delivery.accept();
     else delivery.reject(error);
-    this.link.add_credit(1);
+    // In portions: a flow frame for every delivery would be half of what is written.
+    if (++this.#answered < creditMax / 2) return;
+    this.link.add_credit(this.#answered);
+    this.#answered = 0;
   }
 }
 
 function choosePartition(hub: Hub, partitionKey: string | undefined): Partition {
   if (partitionKey === undefined) return hub.nextPartition();
   return hub.partitions[partitionOfKey(partitionKey, hub.partitions.length)]!;
-}
-
-function parse(message: Buffer, format: number): SendBytes {
-  try {
-    return parseSend(message, format);
-  } catch (error) {
-    const reason = error instanceof MalformedMessage ? error.message : 'values cut off';
-    throw new Refusal(conditions.decodeError, `The received message could not be decoded: ${reason}.`);
-  }
 }

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { getUint32, putInt64, putUint32 } from './encoded-values.ts';
 
 /**
  * One stored event, the same in memory and in a segment file. All numbers big endian.
@@ -19,18 +20,20 @@ export function sealRecord(
   target: Buffer,
   start: number,
   end: number,
-  fields: { readonly sequenceNumber: number; readonly enqueuedTimeMs: number; readonly headerSectionBytes: number },
+  sequenceNumber: number,
+  enqueuedTimeMs: number,
+  headerSectionBytes: number,
   withChecksum: boolean,
 ): void {
-  target.writeUInt32BE(end - start, start);
-  writeUInt64(target, fields.sequenceNumber, start + 8);
-  writeUInt64(target, fields.enqueuedTimeMs, start + 16);
-  target.writeUInt32BE(fields.headerSectionBytes, start + 24);
-  target.writeUInt32BE(withChecksum ? crc32(target.subarray(start + 8, end)) : 0, start + 4);
+  putUint32(target, end - start, start);
+  putInt64(target, sequenceNumber, start + 8);
+  putInt64(target, enqueuedTimeMs, start + 16);
+  putUint32(target, headerSectionBytes, start + 24);
+  putUint32(target, withChecksum ? crc32(target.subarray(start + 8, end)) : 0, start + 4);
 }
 
 export function recordEnd(buffer: Buffer, start: number): number {
-  return start + buffer.readUInt32BE(start);
+  return start + getUint32(buffer, start);
 }
 
 export function recordSequenceNumber(buffer: Buffer, start: number): number {
@@ -42,7 +45,7 @@ export function recordEnqueuedTime(buffer: Buffer, start: number): number {
 }
 
 export function recordHeaderSectionBytes(buffer: Buffer, start: number): number {
-  return buffer.readUInt32BE(start + 24);
+  return getUint32(buffer, start + 24);
 }
 
 export type RecordCheck = 'valid' | 'cut' | 'damaged';
@@ -57,10 +60,5 @@ export function checkRecord(buffer: Buffer, start: number, end: number): RecordC
 }
 
 export function readUInt64(buffer: Buffer, at: number): number {
-  return buffer.readUInt32BE(at) * 2 ** 32 + buffer.readUInt32BE(at + 4);
-}
-
-export function writeUInt64(buffer: Buffer, value: number, at: number): void {
-  buffer.writeUInt32BE(Math.floor(value / 2 ** 32), at);
-  buffer.writeUInt32BE(value >>> 0, at + 4);
+  return getUint32(buffer, at) * 2 ** 32 + getUint32(buffer, at + 4);
 }

@@ -102,7 +102,11 @@ type FrameHandler = 'on_attach' | 'on_detach' | 'on_transfer' | 'on_disposition'
 export type RheaConnection = EventEmitter & {
   readonly remote: { readonly open?: { readonly max_frame_size?: number | null } };
   readonly remote_channel_map: Record<number, RheaSession | undefined>;
+  readonly amqp_transport: { readonly header_received: unknown; readonly read_complete: boolean };
+  /** Size of the frame of which a part has arrived. */
   readonly frame_size: number | undefined;
+  readonly previous_input: Buffer | null | undefined;
+  readonly socket: Socket | undefined;
   socket_ready: boolean;
   heartbeat_in: NodeJS.Timeout | undefined;
   heartbeat_out: NodeJS.Timeout | undefined;
@@ -113,6 +117,7 @@ export type RheaConnection = EventEmitter & {
   is_open(): boolean;
   _disconnected(error?: unknown): void;
   _register(): void;
+  _process(): void;
 } & Record<FrameHandler, (frame: RheaFrame) => void>;
 
 interface SaslMechanism {

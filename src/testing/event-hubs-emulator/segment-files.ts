@@ -17,7 +17,8 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { TidemarkError } from '../../base/errors.ts';
 import type { Block, FileRange, Segment } from './block.ts';
-import { checkRecord, readUInt64, recordEnd, recordEnqueuedTime, recordSequenceNumber, writeUInt64 } from './record.ts';
+import { putInt64 } from './encoded-values.ts';
+import { checkRecord, readUInt64, recordEnd, recordEnqueuedTime, recordSequenceNumber } from './record.ts';
 
 /** What trimming must not lose: the events themselves can be gone. */
 export interface LogTail {
@@ -162,8 +163,8 @@ export class SegmentFiles {
     const header = Buffer.alloc(segmentHeaderBytes);
     header.writeUInt32BE(magic, 0);
     header.writeUInt32BE(formatVersion, 4);
-    writeUInt64(header, firstSequenceNumber, 8);
-    writeUInt64(header, firstOffset, 16);
+    putInt64(header, firstSequenceNumber, 8);
+    putInt64(header, firstOffset, 16);
     header.writeUInt32BE(crc32(header.subarray(0, 24)), 24);
     writeFileSync(path, header);
     return { path, firstSequenceNumber, firstOffset, bytes: segmentHeaderBytes };

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { frameBytesMax } from './frame-handling.ts';
+import { frameBytesMax } from './payload-input.ts';
 import type { RheaConnection, RheaLink } from './rhea-internals.ts';
 
 const chunkBytes = 256 * 1024;

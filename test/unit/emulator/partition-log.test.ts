@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import rhea from 'rhea';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { parseSend, type SendBytes } from '../../../src/testing/event-hubs-emulator/event-bytes.ts';
+import { MalformedMessage } from '../../../src/testing/event-hubs-emulator/encoded-values.ts';
 import { PartitionLog } from '../../../src/testing/event-hubs-emulator/partition-log.ts';
 import { SegmentFiles } from '../../../src/testing/event-hubs-emulator/segment-files.ts';
+import { batchFormat, SentEvents } from '../../../src/testing/event-hubs-emulator/sent-events.ts';
 
 const limits = { retentionBytesMax: 2 ** 30, retentionMs: 2 ** 40, cacheBytesMax: 2 ** 20 };
 
@@ -17,11 +18,15 @@ function folder(): string {
 }
 
 /** Events with the bodies `from`..., padded to about `bytes`. */
-function events(from: number, count: number, bytes = 0): SendBytes {
+function events(from: number, count: number, bytes = 0): SentEvents {
   const encoded = Array.from({ length: count }, (_, i) =>
     rhea.message.encode({ body: from + i, application_properties: { pad: 'x'.repeat(bytes) } } as never),
   );
-  return parseSend(rhea.message.encode({ body: rhea.message.data_sections(encoded) } as never), 0x80013700);
+  return batch(encoded);
+}
+
+function batch(encoded: readonly Buffer[]): SentEvents {
+  return new SentEvents(rhea.message.encode({ body: rhea.message.data_sections([...encoded]) } as never), batchFormat);
 }
 
 interface Stored {
@@ -121,6 +126,22 @@ describe.each(['memory', 'files'])('a log in %s', (where) => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('stores nothing of a batch that holds something else than events', () => {
+    const path = folder();
+    const open = (): PartitionLog =>
+      new PartitionLog(limits, where === 'memory' ? undefined : new SegmentFiles(path, 1000));
+    const log = open();
+    const event = (body: number): Buffer => rhea.message.encode({ body } as never);
+    for (const first of [0, 2]) {
+      expect(() => log.append(batch([event(7), event(8), Buffer.from([1, 2, 3])]), 1)).toThrow(MalformedMessage);
+      expect(log.next).toBe(first);
+      log.append(events(first, 2, 600), 1);
+    }
+    expect(bodies(log)).toEqual(range(0, 4));
+    log.close();
+    if (where === 'files') expect(bodies(open())).toEqual(range(0, 4));
   });
 
   it('gives times that never go back when the clock does', () => {
