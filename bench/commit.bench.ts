@@ -9,6 +9,7 @@ import { openObjectStore } from '../src/storage/open-store.ts';
 import { startAzurite } from '../src/testing/azurite.ts';
 import { drawLatencyMs } from '../src/testing/simulation/latency.ts';
 import type { Bench, BenchOutcome } from './bench.ts';
+import { quantile } from './quantile.ts';
 import { compared, type ResultRow } from './result.ts';
 
 const commits = 120;
@@ -21,11 +22,6 @@ class DistantStore extends MemoryStore {
     await clock.waitUntil(clock.now() + drawLatencyMs('write', random));
     return super.putIfAbsent(name, bytes, commitId);
   }
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 }
 
 /** Commits, and plain writes of as many bytes, in turn. */

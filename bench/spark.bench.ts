@@ -1,19 +1,37 @@
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import type { Bench, BenchCircumstances, BenchOutcome } from './bench.ts';
+import { pathToFileURL } from 'node:url';
+import type { Bench, BenchCircumstances, BenchOutcome, BenchTable } from './bench.ts';
+import { buildProgram } from './built-program.ts';
 import { median } from './median.ts';
-import { installSpark, type SparkPeer } from './peers/spark.ts';
+import { installSpark } from './peers/spark.ts';
 import { compared, notRun, type ResultRow } from './result.ts';
-import { type Input, type Measured, measure, type Program, type WordCount } from './word-count-process.ts';
+import { type Input, type Measured, measure, type Program } from './word-count-process.ts';
 
-const plan: WordCount = { intervalMs: 1000, linesPerBatch: 20_000, batches: 15 };
 const wordsPerLine = 10;
+const batches = 16;
 // The first batches warm both compilers up.
-const warmUp = 5;
-const repeats = 3;
-const tidemark = [process.execPath, join(import.meta.dirname, 'word-count-tidemark.ts')];
-const cases = (['generated', 'files'] as const).flatMap((input) =>
-  (['words', 'state'] as const).map((program) => ({ program, input })),
-);
+const warmUp = 8;
+const repeats = 2;
+
+interface Case {
+  readonly program: Program;
+  readonly input: Input;
+  readonly linesPerBatch: number;
+}
+
+const cases: readonly Case[] = [
+  { program: 'words', input: 'generated', linesPerBatch: 20_000 },
+  { program: 'state', input: 'generated', linesPerBatch: 20_000 },
+  { program: 'words', input: 'files', linesPerBatch: 20_000 },
+  { program: 'state', input: 'files', linesPerBatch: 20_000 },
+  { program: 'words', input: 'generated', linesPerBatch: 80_000 },
+];
+
+interface Runs {
+  readonly ours: readonly Measured[];
+  readonly theirs: readonly Measured[];
+}
 
 interface Figure {
   readonly unit: string;
@@ -22,75 +40,131 @@ interface Figure {
   readonly of: (run: Measured) => number;
 }
 
-const figures: readonly Figure[] = [
+const countOf = (n: number): string => n.toLocaleString('en-US');
+
+function nameOf({ program, input, linesPerBatch }: Case): string {
+  const what = program === 'state' ? 'running count per word' : 'word count';
+  return `${what}, ${input === 'files' ? 'a file per batch' : 'generated in memory'}, ${countOf(linesPerBatch)} lines per batch`;
+}
+
+function figuresOf({ linesPerBatch }: Case): readonly Figure[] {
+  return [
+    {
+      unit: 'lines/s',
+      better: 'more',
+      atLeast: 2,
+      of: (run) => (linesPerBatch * 1000) / median(run.batches.slice(warmUp).map(({ processingMs }) => processingMs)),
+    },
+    {
+      unit: 'CPU us/line',
+      better: 'less',
+      atLeast: 2,
+      of: (run) =>
+        (run.batches.at(-1)!.cpuUs - run.batches[warmUp - 1]!.cpuUs) / ((run.batches.length - warmUp) * linesPerBatch),
+    },
+    { unit: 'MB at the peak', better: 'less', atLeast: 10, of: ({ peakKb }) => peakKb / 1024 },
+  ];
+}
+
+const starts: readonly { readonly what: string; readonly of: (run: Measured) => number }[] = [
   {
-    unit: 'words/s',
-    better: 'more',
-    atLeast: 2,
-    of: ({ batches }) =>
-      (plan.linesPerBatch * wordsPerLine * 1000) /
-      median(batches.slice(warmUp).map(({ processingMs }) => processingMs)),
+    what: 'process start to first batch finished, wait for its time left out',
+    of: (run) => run.firstBatchMs - run.waitedMs,
   },
-  {
-    unit: 'CPU us/word',
-    better: 'less',
-    atLeast: 2,
-    of: ({ batches }) =>
-      (batches.at(-1)!.cpuUs - batches[warmUp - 1]!.cpuUs) /
-      ((batches.length - warmUp) * plan.linesPerBatch * wordsPerLine),
-  },
-  { unit: 'MB at the peak', better: 'less', atLeast: 10, of: ({ peakKb }) => peakKb / 1024 },
-  { unit: 'ms to the first batch', better: 'less', of: ({ firstBatchMs }) => firstBatchMs },
-  {
-    unit: 'ms to the first batch, without the wait for its time',
-    better: 'less',
-    atLeast: 10,
-    of: ({ firstBatchMs, waitedMs }) => firstBatchMs - waitedMs,
-  },
+  { what: 'process start to first batch finished, wait for its time included', of: ({ firstBatchMs }) => firstBatchMs },
 ];
 
-const nameOf = (program: Program, input: Input): string =>
-  `${program === 'state' ? 'running count per word' : 'word count'}, ${input === 'files' ? 'a file per batch' : 'generated in memory'}`;
-
 async function compare(
-  peer: SparkPeer,
-  { program, input }: (typeof cases)[number],
+  one: Case,
+  sides: { readonly tidemark: readonly string[]; readonly spark: readonly string[] },
   { rounds, progress }: BenchCircumstances,
-): Promise<BenchOutcome> {
-  const what = nameOf(program, input);
-  const against = `Spark Streaming ${peer.version}, local[2]`;
+): Promise<Runs> {
   const ours: Measured[] = [];
   const theirs: Measured[] = [];
+  const plan = { intervalMs: 1000, batches, linesPerBatch: one.linesPerBatch };
   for (let round = 0; round < rounds(repeats); round++) {
-    progress(`${what}, round ${round + 1} of ${rounds(repeats)}`);
-    ours.push(await measure(tidemark, program, input, plan));
-    theirs.push(await measure(peer.command, program, input, plan));
+    progress(`${nameOf(one)}, round ${round + 1} of ${rounds(repeats)}`);
+    ours.push(await measure(sides.tidemark, one.program, one.input, plan));
+    theirs.push(await measure(sides.spark, one.program, one.input, plan));
   }
-  const rows = figures.map(
-    ({ of, ...figure }): ResultRow => compared({ what, against, ...figure, ours: ours.map(of), peer: theirs.map(of) }),
-  );
-  const cells = (engine: string, runs: readonly Measured[]) => ({
-    engine,
-    ...Object.fromEntries(figures.map(({ unit, of }) => [unit, Number(median(runs.map(of)).toPrecision(3))])),
-  });
-  return { tables: [{ title: what, rows: [cells('Tidemark', ours), cells(against, theirs)] }], rows };
+  return { ours, theirs };
+}
+
+/** What the memory consists of that no program of ours could do without. */
+function memoryTable(program: string, runs: readonly Runs[]): BenchTable {
+  const engine = pathToFileURL(join(program, '..', '..', 'src', 'index.js')).href;
+  const peakMb = (code: string): number => {
+    const status = "process.stdout.write(require('node:fs').readFileSync('/proc/self/status', 'utf8'))";
+    const text = execFileSync(process.execPath, ['-e', code.replace('STATUS', status)], { encoding: 'utf8' });
+    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(text)?.[1]) / 1024);
+  };
+  const peaks = (of: (one: Runs) => readonly Measured[]): number =>
+    Math.round(median(runs.flatMap(of).map(({ peakKb }) => peakKb)) / 1024);
+  const first = (of: (one: Runs) => readonly Measured[]): number =>
+    Math.round(median(runs.flatMap(of).map(({ batches: [one] }) => one!.rssKb)) / 1024);
+  return {
+    title: 'resident memory, step by step',
+    rows: [
+      { step: 'Node that does nothing', MB: peakMb('STATUS') },
+      { step: 'with Tidemark loaded', MB: peakMb(`import('${engine}').then(() => { STATUS })`) },
+      { step: 'Tidemark after its first batch', MB: first(({ ours }) => ours) },
+      { step: 'Tidemark at its peak', MB: peaks(({ ours }) => ours) },
+      { step: 'Spark at its peak', MB: peaks(({ theirs }) => theirs) },
+      { step: 'a tenth of Spark: the target', MB: Math.round(peaks(({ theirs }) => theirs) / 10) },
+    ],
+  };
 }
 
 export const bench: Bench = {
   title: 'Word counts beside Spark Streaming (DStreams in Java)',
   measures:
-    `${(plan.linesPerBatch * wordsPerLine).toLocaleString('en-US')} words per batch, 20,000 different ones, batches of ${plan.intervalMs} ms, checkpoint to the local disk, each in a process of its own, in turn, ` +
-    `${repeats} runs of ${plan.batches} batches. Words/s is what a batch has over the time it takes, median after ${warmUp} batches; CPU time is of the ` +
-    'whole process over the same batches. ' +
-    'Tidemark checkpoints every batch; Spark keeps its own checkpoint interval. Tidemark runs in one thread, Spark in two.',
+    `Lines of ${wordsPerLine} words, 20,000 different ones; batches of 1 s, checkpoint to the local disk, each side in a process of its own, in turn, ` +
+    `${batches} batches a run. Lines/s is what a batch has over the time it takes, median after ${warmUp} batches; CPU time is of the ` +
+    'whole process over the same batches, peak memory over all. Generated lines are made in the process, which is part of the figure on both sides. ' +
+    'Tidemark checkpoints every batch and runs in one thread, compiled as it is published; Spark keeps its own checkpoint interval and runs in two, with a heap of ' +
+    'at most 1 GB, what spark-submit gives by itself.',
   run: async (circumstances) => {
     const peer = installSpark();
     if (typeof peer === 'string') {
-      const why = `Spark can't be had here: ${peer}`;
-      return { tables: [], rows: cases.map(({ program, input }) => notRun(nameOf(program, input), 'Spark', why)) };
+      return { tables: [], rows: cases.map((one) => notRun(nameOf(one), 'Spark', `it can't be had here: ${peer}`)) };
     }
+    const program = await buildProgram('word-count-tidemark.ts');
+    const sides = { tidemark: [process.execPath, program], spark: peer.wordCount };
+    const against = `Spark Streaming ${peer.version}, local[2]`;
+    const all: Runs[] = [];
     const outcomes: BenchOutcome[] = [];
-    for (const one of cases) outcomes.push(await compare(peer, one, circumstances));
-    return { tables: outcomes.flatMap(({ tables }) => tables), rows: outcomes.flatMap(({ rows }) => rows) };
+    for (const one of cases) {
+      const runs = await compare(one, sides, circumstances);
+      all.push(runs);
+      outcomes.push(outcomeOf(one, runs, against));
+    }
+    const pooled = { ours: all.flatMap(({ ours }) => ours), theirs: all.flatMap(({ theirs }) => theirs) };
+    const startRows = starts.map(({ what, of }) =>
+      compared({
+        ...{ what, against, unit: 'ms', better: 'less', atLeast: 10 },
+        ours: pooled.ours.map(of),
+        peer: pooled.theirs.map(of),
+      }),
+    );
+    return {
+      tables: [...outcomes.flatMap(({ tables }) => tables), memoryTable(program, all)],
+      rows: [...outcomes.flatMap(({ rows }) => rows), ...startRows],
+    };
   },
 };
+
+function outcomeOf(one: Case, { ours, theirs }: Runs, against: string): BenchOutcome {
+  const figures = figuresOf(one);
+  const what = nameOf(one);
+  const cells = (engine: string, runs: readonly Measured[]) => ({
+    engine,
+    ...Object.fromEntries(figures.map(({ unit, of }) => [unit, Number(median(runs.map(of)).toPrecision(3))])),
+  });
+  return {
+    tables: [{ title: what, rows: [cells('Tidemark', ours), cells(against, theirs)] }],
+    rows: figures.map(
+      ({ of, ...figure }): ResultRow =>
+        compared({ what, against, ...figure, ours: ours.map(of), peer: theirs.map(of) }),
+    ),
+  };
+}

@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { lineOf } from './lines.ts';
+import { resultOf } from './result-of.ts';
 
 const timeoutMs = 120_000;
 
@@ -19,8 +18,14 @@ export interface Measured {
   /** How long it was ready before the time of the first batch had come. */
   readonly waitedMs: number;
   readonly peakKb: number;
-  /** `cpuUs` is of the process until the end of the batch. */
-  readonly batches: readonly { readonly processingMs: number; readonly totalMs: number; readonly cpuUs: number }[];
+  readonly batches: readonly {
+    readonly processingMs: number;
+    readonly totalMs: number;
+    /** Of the process until the end of the batch. */
+    readonly cpuUs: number;
+    /** At the end of the batch. */
+    readonly rssKb: number;
+  }[];
 }
 
 export type Program = 'words' | 'state';
@@ -37,23 +42,12 @@ export async function measure(
   const inbox = mkdtempSync(join(folder, 'in-'));
   const { intervalMs, linesPerBatch, batches } = plan;
   const args = [program, input, intervalMs, linesPerBatch, batches, join(folder, 'checkpoint'), inbox].map(String);
-  const child = spawn(command[0]!, [...command.slice(1), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let complaint = '';
-  child.stderr.on('data', (bytes: Buffer) => {
-    complaint = (complaint + bytes.toString()).slice(-2000);
-  });
-  const killer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
   const feeder = input === 'files' ? feed(folder, inbox, plan) : undefined;
   try {
-    for await (const line of createInterface({ input: child.stdout })) {
-      if (line.startsWith('RESULT ')) return JSON.parse(line.slice('RESULT '.length)) as Measured;
-    }
-    throw new Error(`${command[0]} ended without a result within ${timeoutMs / 1000} s. ${complaint}`);
+    return await resultOf<Measured>(command, args, timeoutMs);
   } finally {
-    clearTimeout(killer);
     clearInterval(feeder);
-    child.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

@@ -12,7 +12,7 @@ let firstBatchMs = -1;
 let rows = 0;
 let readyMs = 0;
 let waitedMs = 0;
-const done: { readonly processingMs: number; readonly totalMs: number; readonly cpuUs: number }[] = [];
+const done: object[] = [];
 
 const ssc = await StreamingContext.getOrCreate(pathToFileURL(resolve(checkpoint!)).href, () => {
   const context = new StreamingContext({
@@ -54,7 +54,12 @@ ssc.addStreamingListener({
     // A file's records are not known before it is read, so the rows that came out tell whether any came in.
     if (rows === 0) return;
     const { user, system } = process.cpuUsage();
-    done.push({ processingMs: info.processingDelayMs, totalMs: info.totalDelayMs, cpuUs: user + system });
+    done.push({
+      processingMs: info.processingDelayMs,
+      totalMs: info.totalDelayMs,
+      cpuUs: user + system,
+      rssKb: process.memoryUsage.rss() / 1024,
+    });
     if (done.length < Number(batches)) return;
     const peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
     console.log(`RESULT ${JSON.stringify({ firstBatchMs, waitedMs, peakKb, batches: done })}`);

@@ -104,7 +104,7 @@ public final class SparkWordCount {
         waitedMs = Math.max(0, info.batchTime().milliseconds() - readyMs);
       }
       if (!countsEmpty && info.numRecords() == 0) return;
-      batches.add(new long[] {(Long) info.processingDelay().get(), (Long) info.totalDelay().get(), cpuUs()});
+      batches.add(new long[] {(Long) info.processingDelay().get(), (Long) info.totalDelay().get(), cpuUs(), memoryKb("VmRSS")});
       if (batches.size() == wanted) finish();
     }
 
@@ -113,13 +113,20 @@ public final class SparkWordCount {
       return ((com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getProcessCpuTime() / 1_000;
     }
 
+    private static long memoryKb(String name) {
+      try {
+        return Files.readAllLines(Path.of("/proc/self/status")).stream()
+          .filter(text -> text.startsWith(name)).mapToLong(text -> Long.parseLong(text.replaceAll("\\D", ""))).findFirst().orElse(0);
+      } catch (java.io.IOException error) {
+        return 0;
+      }
+    }
+
     private void finish() {
       try {
-        long peakKb = Files.readAllLines(Path.of("/proc/self/status")).stream()
-          .filter(text -> text.startsWith("VmHWM")).mapToLong(text -> Long.parseLong(text.replaceAll("\\D", ""))).findFirst().orElse(0);
         StringBuilder text = new StringBuilder();
-        for (long[] batch : batches) text.append(text.length() == 0 ? "" : ",").append("{\"processingMs\":").append(batch[0]).append(",\"totalMs\":").append(batch[1]).append(",\"cpuUs\":").append(batch[2]).append('}');
-        System.out.println("RESULT {\"firstBatchMs\":" + firstBatchMs + ",\"waitedMs\":" + waitedMs + ",\"peakKb\":" + peakKb + ",\"batches\":[" + text + "]}");
+        for (long[] batch : batches) text.append(text.length() == 0 ? "" : ",").append("{\"processingMs\":").append(batch[0]).append(",\"totalMs\":").append(batch[1]).append(",\"cpuUs\":").append(batch[2]).append(",\"rssKb\":").append(batch[3]).append('}');
+        System.out.println("RESULT {\"firstBatchMs\":" + firstBatchMs + ",\"waitedMs\":" + waitedMs + ",\"peakKb\":" + memoryKb("VmHWM") + ",\"batches\":[" + text + "]}");
         System.out.flush();
       } catch (Exception error) {
         error.printStackTrace();

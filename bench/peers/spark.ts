@@ -6,10 +6,11 @@ import { projectRoot } from '../../scripts/steps.ts';
 const version = '3.5.3';
 const folder = join(projectRoot, '.local', 'peers', `spark-${version}`);
 
-/** A JVM that can run the DStreams program: the arguments before the program's own. */
+/** JVMs that can run the DStreams programs: the arguments before a program's own. */
 export interface SparkPeer {
   readonly version: string;
-  readonly command: readonly string[];
+  readonly wordCount: readonly string[];
+  readonly interval: readonly string[];
 }
 
 // What Spark 3.5's own launcher opens on Java 17.
@@ -29,7 +30,7 @@ const opened = [
 ];
 
 /**
- * Brings Spark's jars (they come with the Python package pyspark) into `.local/peers`, and compiles the program.
+ * Brings Spark's jars (they come with the Python package pyspark) into `.local/peers`, and compiles the programs.
  * Gives the reason as a text when they can't be had.
  */
 export function installSpark(): SparkPeer | string {
@@ -62,21 +63,19 @@ export function installSpark(): SparkPeer | string {
   const classes = join(folder, 'classes');
   mkdirSync(classes, { recursive: true });
   if (readdirSync(jars).length === 0) return `${jars} is empty: delete it`;
-  const source = join(import.meta.dirname, 'SparkWordCount.java');
-  const failure = run('javac', ['-nowarn', '-cp', join(jars, '*'), '-d', classes, source]);
+  const programs = ['SparkWordCount', 'SparkInterval'].map((name) => join(import.meta.dirname, `${name}.java`));
+  const failure = run('javac', ['-nowarn', '-cp', join(jars, '*'), '-d', classes, ...programs]);
   if (failure !== undefined) return failure;
-  return {
-    version,
-    command: [
-      'java',
-      // What spark-submit gives a driver that asks for nothing; Java alone would take a quarter of the machine.
-      '-Xmx1g',
-      ...opened.map((name) => `--add-opens=${name}=ALL-UNNAMED`),
-      '-cp',
-      `${classes}:${join(jars, '*')}`,
-      'SparkWordCount',
-    ],
-  };
+  const command = (program: string): string[] => [
+    'java',
+    // What spark-submit gives a driver that asks for nothing; Java alone would take a quarter of the machine.
+    '-Xmx1g',
+    ...opened.map((name) => `--add-opens=${name}=ALL-UNNAMED`),
+    '-cp',
+    `${classes}:${join(jars, '*')}`,
+    program,
+  ];
+  return { version, wordCount: command('SparkWordCount'), interval: command('SparkInterval') };
 }
 
 function run(command: string, args: readonly string[]): string | undefined {
