@@ -9,7 +9,13 @@ export interface Clock {
 // setTimeout fires at once above this bound (design trap 15).
 const timeoutMsMax = 2 ** 31 - 1;
 
-/** Wall clock. Waits on absolute due times, so a loop over it does not drift; never resolves early. */
+// A timer counts in whole milliseconds from a time the event loop read earlier: the last stretch is left to turns of the loop.
+const timerSlackMs = 1;
+
+/**
+ * Wall clock. Waits on absolute due times, so a loop over it does not drift; never resolves early, and late only by what
+ * else the event loop had to do.
+ */
 export class SystemClock implements Clock {
   now(): number {
     return Date.now();
@@ -19,8 +25,10 @@ export class SystemClock implements Clock {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       let timer: NodeJS.Timeout | undefined;
+      let turn: NodeJS.Immediate | undefined;
       const abort = (): void => {
         clearTimeout(timer);
+        clearImmediate(turn);
         reject(signal?.reason);
       };
       const arm = (): void => {
@@ -28,8 +36,10 @@ export class SystemClock implements Clock {
         if (leftMs <= 0) {
           signal?.removeEventListener('abort', abort);
           resolve();
+        } else if (leftMs <= timerSlackMs) {
+          turn = setImmediate(arm);
         } else {
-          timer = setTimeout(arm, Math.min(leftMs, timeoutMsMax));
+          timer = setTimeout(arm, Math.min(leftMs - timerSlackMs, timeoutMsMax));
         }
       };
       signal?.addEventListener('abort', abort, { once: true });
