@@ -2,7 +2,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import type { CheckpointSettings } from './checkpoint-options.ts';
 import type { Content } from './content.ts';
 import { writeExtents } from './extent-writer.ts';
-import type { StoredDelta, StoredOutput } from './log-record.ts';
+import type { LogRecord, StoredDelta, StoredOutput } from './log-record.ts';
 import type { BatchCommit } from './records.ts';
 
 /** Deltas and outputs of one batch as its record will name them: all of them inline, or all of them in segments. */
@@ -12,6 +12,16 @@ export interface StoredContents {
   /** Names of the segments. */
   readonly segments: readonly string[];
   readonly segmentBytes: number;
+}
+
+/** Segments the record refers to. */
+export function segmentsOf(record: LogRecord): ReadonlySet<string> {
+  const names = new Set<string>();
+  if (record.kind !== 'batch') return names;
+  for (const { content } of record.batches.flatMap(({ deltas, outputs }) => [...deltas, ...outputs])) {
+    if (content.kind === 'parts') for (const { object } of content.parts) names.add(object);
+  }
+  return names;
 }
 
 export function contentBytes({ deltas, outputs = [] }: BatchCommit): number {

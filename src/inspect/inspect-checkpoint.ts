@@ -3,9 +3,10 @@ import type { LogRecord, ManifestReference } from '../checkpoint/log-record.ts';
 import { logName } from '../checkpoint/object-names.ts';
 import { readStream } from '../checkpoint/read-checkpoint.ts';
 import type { StreamStatus } from '../checkpoint/records.ts';
+import { segmentsOf } from '../checkpoint/stored-contents.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { type CheckpointTarget, type CheckpointToolOptions, noStream, withCheckpoint } from './checkpoint-target.ts';
-import { onSteadyFloor, readRecords, readRetainedLog, segmentsOf } from './retained-log.ts';
+import { onSteadyFloor, readRecords, readRetainedLog } from './retained-log.ts';
 import { readStoredGraph } from './stored-graph.ts';
 import type { ObjectKind, StoredObject } from './stored-objects.ts';
 

@@ -5,6 +5,7 @@ import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { logName } from '../checkpoint/object-names.ts';
 import { decodeRecord } from '../checkpoint/record-codec.ts';
 import { readFloor, readFormat, type StreamFormat } from '../checkpoint/root-objects.ts';
+import { segmentsOf } from '../checkpoint/stored-contents.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { noStream } from './checkpoint-target.ts';
 import { listObjects, type StoredObject, tailSlotOf } from './stored-objects.ts';
@@ -74,15 +75,6 @@ export async function collectReferences(store: ObjectStore, log: RetainedLog): P
     for (const name of segmentsOf(record)) segments.add(name);
   }
   return { manifests: [...manifests.values()], segments };
-}
-
-export function segmentsOf(record: LogRecord): ReadonlySet<string> {
-  const names = new Set<string>();
-  if (record.kind !== 'batch') return names;
-  for (const { content } of record.batches.flatMap(({ deltas, outputs }) => [...deltas, ...outputs])) {
-    if (content.kind === 'parts') for (const { object } of content.parts) names.add(object);
-  }
-  return names;
 }
 
 /**

@@ -9,9 +9,10 @@ import { decodeRecord } from '../checkpoint/record-codec.ts';
 import type { StreamPoint, StreamStatus } from '../checkpoint/records.ts';
 import type { StreamFormat } from '../checkpoint/root-objects.ts';
 import { emptyStatus, statusAfter } from '../checkpoint/status-fold.ts';
+import { segmentsOf } from '../checkpoint/stored-contents.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { Findings } from './findings.ts';
-import { segmentsOf } from './retained-log.ts';
+
 import type { StoredObject } from './stored-objects.ts';
 import { type Piece, piecesOf, StateWalk } from './verify-state.ts';
 

@@ -1,14 +1,16 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { SeededRandom } from '../../../src/base/random.ts';
-import { parseLogName } from '../../../src/checkpoint/object-names.ts';
+import { CheckpointLog } from '../../../src/checkpoint/checkpoint-log.ts';
+import { parseContentName, parseLogName } from '../../../src/checkpoint/object-names.ts';
 import { pin, unpin } from '../../../src/checkpoint/operator-records.ts';
 import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
 import type { Savepoint } from '../../../src/checkpoint/records.ts';
 import { readFloor, readFormat } from '../../../src/checkpoint/root-objects.ts';
 import { readPoint } from '../../../src/checkpoint/stored-point.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
+import { FaultyStore } from '../../../src/testing/faulty-store.ts';
 import { MiniDriver } from './mini-driver.ts';
-import { JumpingClock, loadCounters } from './support.ts';
+import { batch, CounterState, fence, JumpingClock, loadCounters, optionsWith } from './support.ts';
 
 const policy = { manifestEveryRecords: 10, silenceThresholdMs: 5_000, inlineBytesMax: 60, segmentBytesMax: 200 };
 
@@ -45,6 +47,12 @@ async function keptBelowFloor(store: MemoryStore): Promise<readonly string[]> {
   return names;
 }
 
+async function segmentsOf(store: MemoryStore): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const { name } of store.list('seg/')) names.push(name);
+  return names;
+}
+
 describe('a savepoint', () => {
   it('is one write, and the batch after it costs what it always costs', async () => {
     const { clock, store } = setup();
@@ -73,6 +81,37 @@ describe('a savepoint', () => {
     await run(driver, clock, 25);
     expect((await keptBelowFloor(store)).filter((name) => kept.includes(name))).toEqual([]);
     await expect(expectWhole(store, savepoint)).rejects.toMatchObject({ code: 'CHECKPOINT_CORRUPT' });
+  });
+
+  it('row 22: keeps the segments of batches that shared a record, whose names lie above the savepoint', async () => {
+    const { clock, store } = setup();
+    const faulty = new FaultyStore(store);
+    const held = Promise.withResolvers<void>();
+    const log = await CheckpointLog.takeOver(faulty, undefined, fence, optionsWith(clock, 1, policy));
+    faulty.inject({ type: 'put', name: /^log\// }, { kind: 'delay', until: held.promise });
+    const state = new CounterState('wide');
+    const changes = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`key ${index}`, index]));
+    const commits = [1, 2, 3, 4].map((id) => log.commitBatch(batch(id, { deltas: [state.set(changes)] })));
+    await vi.waitFor(async () => expect(await segmentsOf(store)).toHaveLength(8));
+    held.resolve();
+    expect((await Promise.all(commits)).map(({ slot }) => slot)).toEqual([2, 3, 3, 3]);
+    const savepoint = await pin(log, 'one', undefined);
+    const segments = await segmentsOf(store);
+    expect(segments.some((name) => (parseContentName(name)?.slot ?? 0) > savepoint.slot)).toBe(true);
+
+    for (const seed of [1, 2]) await run(await MiniDriver.start(store, clock, seed, policy), clock, 60);
+    expect((await readFloor(store)).value).toBeGreaterThan(savepoint.slot + 10);
+    expect(await segmentsOf(store)).toEqual(expect.arrayContaining([...segments]));
+    const point = await readPoint(store, (await readFormat(store))!, {
+      base: savepoint.manifest,
+      slot: savepoint.slot,
+    });
+    expect((await loadCounters(point)).get('wide')!.values).toEqual(new Map(Object.entries(changes)));
+
+    const last = await MiniDriver.start(store, clock, 3, policy);
+    await unpin(last.log, 'one');
+    await run(last, clock, 40);
+    expect((await segmentsOf(store)).filter((name) => segments.includes(name))).toEqual([]);
   });
 
   it('is known to later drivers from the manifest, and goes by one of them', async () => {
