@@ -23,6 +23,7 @@ import { loadRest } from './load-rest.ts';
 import { sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
 import { type GivenUp, Redeploy } from './redeploy.ts';
+import { refuseOlder } from './sink-delivery.ts';
 
 /** A program ready to be started, and where its stream stands. */
 export interface StartRequest {
@@ -213,8 +214,13 @@ async function openSinks({ graph, streamId, epoch }: Driver): Promise<void> {
 async function tellOfRewind(driver: Driver, status: StreamStatus | undefined): Promise<void> {
   if (status?.openRewind === undefined) return;
   const { toBatchId: batchId, batchTimeMs, generation } = status.openRewind;
+  const { streamId, epoch } = driver;
+  const rewind = { batchId, batchTimeMs, generation };
   for (const output of driver.graph.outputs) {
-    if (output.kind === 'sink') await output.sink.onRewind?.({ batchId, batchTimeMs, generation });
+    if (output.kind !== 'sink') continue;
+    const { uid, sink } = output;
+    if (sink.sinkClass === 'transactional') await refuseOlder(sink, { streamId, uid, epoch }, rewind);
+    await sink.onRewind?.(rewind);
   }
 }
 

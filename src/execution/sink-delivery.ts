@@ -1,6 +1,15 @@
 import { TidemarkError } from '../base/errors.ts';
 import { decodeRows, encodeRows } from '../base/stored-rows.ts';
-import type { Sink, SinkBatch, SinkOutput, SinkProgress, SinkWrite, TransactionalSink } from '../sinks/sink.ts';
+import type {
+  RewindInfo,
+  Sink,
+  SinkBatch,
+  SinkOpening,
+  SinkOutput,
+  SinkProgress,
+  SinkWrite,
+  TransactionalSink,
+} from '../sinks/sink.ts';
 
 /** What a sink gives to the record of a batch. */
 export interface StagedOutput {
@@ -83,7 +92,30 @@ async function writeOnce(sink: TransactionalSink<unknown>, rows: readonly unknow
   });
 }
 
-function refused(sink: { readonly description: string }, batch: SinkWrite, written: SinkProgress): TidemarkError {
+/**
+ * Before a sink hears of a rewind: from now on no older driver writes what it gave up, also one that committed such a batch,
+ * slept, and would find its own progress there.
+ * @throws FENCED when a newer driver has written through the sink; what the sink throws
+ */
+export async function refuseOlder(
+  sink: TransactionalSink<unknown>,
+  { streamId, uid, epoch }: SinkOpening,
+  { batchId, generation }: RewindInfo,
+): Promise<void> {
+  const output: SinkOutput = { streamId, uid };
+  await sink.transaction(async (tx) => {
+    const written = await tx.readProgress(output);
+    if (written !== undefined && written.epoch > epoch) throw refused(sink, { uid, epoch, batchId }, written);
+    // What is up to the point and not written yet still is to be.
+    await tx.writeProgress(output, { batchId: written?.batchId ?? 0, generation, epoch });
+  });
+}
+
+function refused(
+  sink: { readonly description: string },
+  batch: { readonly uid: string; readonly epoch: number; readonly batchId: number },
+  written: SinkProgress,
+): TidemarkError {
   return new TidemarkError(
     'FENCED',
     `Output '${batch.uid}' to ${sink.description}: the driver of epoch ${written.epoch} has written batch ` +

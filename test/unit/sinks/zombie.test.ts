@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { CrashPoint } from '../../../src/base/crash-points.ts';
+import { SeededRandom } from '../../../src/base/random.ts';
 import { readOutbox } from '../../../src/inspect/read-outbox.ts';
+import { rewindStream } from '../../../src/operate/rewind-stream.ts';
 import { type OutputName, SinkWorld } from './sink-world.ts';
 
 const frozenMs = 3000;
@@ -78,6 +80,67 @@ describe('row 28: a driver that was replaced while it slept, after its commit an
     expect(before).toEqual(await calm('folder'));
     expect(after).toEqual(before);
     expect(end).toMatchObject({ code: expect.stringMatching(/FENCED/) });
+  });
+});
+
+describe('row 23: a driver that committed a batch and slept while the stream went back behind it', () => {
+  it('as class B can not write it any more, though the newer driver has written nothing yet', async () => {
+    const world = new SinkWorld(endMs, {}, ['ledger']);
+    const thaw = Promise.withResolvers<void>();
+    const frozen = Promise.withResolvers<void>();
+    let times = 0;
+    const zombie = await world.start(undefined, {
+      at: 'batch:input-freed',
+      until: () => {
+        if (++times < frozenMs / 1000) return undefined;
+        frozen.resolve();
+        return thaw.promise;
+      },
+    });
+    zombie.runTo(frozenMs).catch(() => {});
+    await frozen.promise;
+    const { clock } = world;
+    await rewindStream(world.store, 2, { takeOver: true, clock, random: new SeededRandom(9) });
+    const next = await world.start();
+    const before = await seenIn(world, 'ledger');
+
+    thaw.resolve();
+    await expect(zombie.context.awaitTermination()).rejects.toMatchObject({
+      code: expect.stringMatching(/FENCED/),
+    });
+    expect(await seenIn(world, 'ledger')).toEqual(before);
+    await next.runTo(endMs);
+    await next.stop();
+    // Batches 3 and 4 were given up, and 5 is the rewind: what they would have written is in later ones.
+    const batches = (await seenIn(world, 'ledger')) as readonly { readonly batch: number }[];
+    expect(new Set(batches.map(({ batch }) => batch))).not.toContain(4);
+  });
+});
+
+describe('row 12: a driver that slept while it was recovering, until others had cleaned up what it was to publish', () => {
+  it.each(['table', 'ledger'] as const)('is told that it is fenced, and writes nothing to %s', async (output) => {
+    const cleaning = { inlineBytesMax: 0, manifestEveryRecords: 2, retainManifests: 1, silenceThresholdMs: 500 };
+    const world = new SinkWorld(20_000, cleaning, [output]);
+    expect(await world.live(3000, { at: 'publish:before', nth: 3 })).toBe(true);
+    const thaw = Promise.withResolvers<void>();
+    const frozen = Promise.withResolvers<void>();
+    const sleeper = world.start(undefined, {
+      at: 'recovery:sinks-told',
+      until: () => {
+        frozen.resolve();
+        return thaw.promise;
+      },
+    });
+    sleeper.catch(() => {});
+    await frozen.promise;
+    const next = await world.start();
+    await next.runTo(20_000);
+    await next.stop();
+    const before = await seenIn(world, output);
+
+    thaw.resolve();
+    await expect(sleeper).rejects.toMatchObject({ code: 'FENCED', message: expect.stringContaining('has cleaned up') });
+    expect(await seenIn(world, output)).toEqual(before);
   });
 });
 
