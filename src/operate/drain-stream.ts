@@ -12,7 +12,8 @@ export interface DrainReport {
 
 /**
  * Asks the running driver to process what has arrived and to stop, and waits until it has. Its program ends as after
- * `stop({ graceful: true })`. A stream that stopped cleanly is left as it is.
+ * `stop({ graceful: true })`. A stream that stopped cleanly is left as it is, and one that stops cleanly for another reason
+ * meanwhile counts as stopped: what arrived in between waits for the next start.
  *
  * @throws REQUEST_UNANSWERED; FENCED when another driver took over meanwhile: it goes on
  */
