@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { toError } from '../src/base/errors.ts';
-import { simulateSeed } from '../test/simulation/simulate-seed.ts';
+import { countsOf, simulateSeed } from '../test/simulation/simulate-seed.ts';
 
 // `npm run simulate -- --seed 7`: replays one seed; with --trace it tells what happens.
 // `npm run simulate -- --from 1 --count 1000`: many; goes on after a failure and lists the failures at the end.
@@ -18,7 +18,7 @@ const count = values.seed === undefined ? Number(values.count) : 1;
 // Most errors are simulated ones, and nobody reads the stacks of many seeds.
 if (count > 1) Error.stackTraceLimit = 0;
 const failures: number[] = [];
-const totals = { batches: 0, rows: 0, starts: 0, fences: 0, crashes: 0, recreatedSlots: 0, steps: 0 };
+const totals: Record<string, number> = {};
 const started = performance.now();
 let reported = started;
 let done = 0;
@@ -26,7 +26,7 @@ let done = 0;
 for (let seed = from; seed < from + count; seed++) {
   try {
     const report = await simulateSeed(seed, values.trace ? (line) => console.log(line) : undefined);
-    for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += report[name];
+    for (const [name, value] of Object.entries(countsOf(report))) totals[name] = (totals[name] ?? 0) + value;
     if (count === 1) console.log(report);
   } catch (error) {
     failures.push(seed);

@@ -20,7 +20,8 @@ export { type CrashOptions, FaultyStore, type StoreFault, type StoreFaultPattern
 export { MemoryTopic } from './testing/memory-topic.ts';
 export type { SimulatedProgram } from './testing/simulation/driver.ts';
 export type { SimulationFaults } from './testing/simulation/faults.ts';
-export type { CommittedBatch, SimulatedFence } from './testing/simulation/history.ts';
+export type { CommittedBatch, ExpectedRows, SimulatedFence, SimulationModel } from './testing/simulation/line.ts';
+export type { OperatorCounts } from './testing/simulation/operator.ts';
 export type { OutputRows } from './testing/simulation/output-ledger.ts';
 export {
   type SimulatedInput,

@@ -1,4 +1,9 @@
-import type { CommittedBatch, SimulatedFence } from '../../src/testing/simulation/history.ts';
+import type {
+  CommittedBatch,
+  ExpectedRows,
+  SimulatedFence,
+  SimulationModel,
+} from '../../src/testing/simulation/line.ts';
 import type { SimulatedRow } from '../../src/testing/simulation/topic.ts';
 import type { OperatorShape, ProgramShape, Reading } from './drawn-program.ts';
 
@@ -12,17 +17,17 @@ type OperatorModel = (batch: CommittedBatch<Reading>, isThere: boolean) => unkno
  * The drawn program as plain arrays: what every batch should have given, from its rows and those of the batches before
  * it. Shares no code with the engine, not even its notion of a key: the model's keys are JSON texts.
  */
-export class ArrayModel {
+export class ArrayModel implements SimulationModel<Reading> {
   readonly #shape: ProgramShape;
+  readonly #onDrop: (name: string, batchId: number) => void;
   readonly #models = new Map<string, OperatorModel>();
   /** Given up state by uid, and the last batch before that: as docs/state.md and `dropState` tell it. */
   #drops: ReadonlyMap<string, number> = new Map();
   #isFirstOfEpoch = false;
-  /** By output and batch: what outputs that write after the commit have to write. */
-  readonly #toWrite = new Map<string, string>();
 
-  constructor(shape: ProgramShape) {
+  constructor(shape: ProgramShape, onDrop: (name: string, batchId: number) => void) {
     this.#shape = shape;
+    this.#onDrop = onDrop;
     for (const name of shape.outputs.keys()) this.#reset(name);
   }
 
@@ -35,18 +40,22 @@ export class ArrayModel {
   }
 
   /** @throws Error naming the first output that differs. */
-  verify(batch: CommittedBatch<Reading>): void {
+  batch(batch: CommittedBatch<Reading>): ExpectedRows {
     if (this.#isFirstOfEpoch) {
-      for (const [name, batchId] of this.#drops) if (batchId === batch.batchId - 1) this.#reset(name);
+      for (const [name, batchId] of this.#drops) {
+        if (batchId !== batch.batchId - 1) continue;
+        this.#onDrop(name, batchId);
+        this.#reset(name);
+      }
     }
     this.#isFirstOfEpoch = false;
+    const afterwards = new Map<string, readonly unknown[]>();
     for (const [name, model] of this.#models) {
       const actual = batch.outputs.get(name)?.flat();
-      const isWritten = this.#shape.outputs.get(name)!.mode === 'writes';
       const expected = model(batch, actual !== undefined);
-      if (isWritten) {
-        if (expected !== undefined && expected.length > 0)
-          this.#toWrite.set(`${name} ${batch.batchId}`, texts(expected));
+      const { mode } = this.#shape.outputs.get(name)!;
+      if (mode !== 'staged' && mode !== 'acts') {
+        afterwards.set(name, expected ?? []);
         continue;
       }
       if (texts(expected) === texts(actual)) continue;
@@ -58,22 +67,7 @@ export class ArrayModel {
     for (const name of batch.outputs.keys()) {
       if (!this.#models.has(name)) throw new Error(`Batch ${batch.batchId} has an output '${name}' of its own.`);
     }
-  }
-
-  /** At the end. @throws Error naming the first batch that differs. */
-  verifyWritten(written: ReadonlyMap<string, ReadonlyMap<number, readonly unknown[]>>): void {
-    const actual = new Map<string, string>();
-    for (const [name, batches] of written) {
-      for (const [batchId, rows] of batches) actual.set(`${name} ${batchId}`, texts(rows));
-    }
-    for (const [what, expected] of this.#toWrite) {
-      if (actual.get(what) === expected) continue;
-      throw new Error(
-        `Output and batch '${what}' has written ${actual.get(what)} and should have written ${expected}.`,
-      );
-    }
-    const extra = [...actual.keys()].find((what) => !this.#toWrite.has(what));
-    if (extra !== undefined) throw new Error(`Output and batch '${extra}' has written ${actual.get(extra)}, unasked.`);
+    return afterwards;
   }
 
   #reset(name: string): void {

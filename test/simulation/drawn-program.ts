@@ -2,6 +2,7 @@ import type { Random } from '../../src/base/random.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Duration } from '../../src/base/time.ts';
 import type { StreamingContextOptions } from '../../src/execution/context-options.ts';
+import type { SimulationFaults } from '../../src/testing/simulation/faults.ts';
 
 /** What every row holds. The rest of a row, its partition and sequence number, comes from the simulator. */
 export interface Reading {
@@ -10,8 +11,8 @@ export interface Reading {
 }
 
 interface OutputShape {
-  /** Acts during the batch in a foreachRDD, is staged before the commit, or writes after it. */
-  readonly mode: 'acts' | 'staged' | 'writes';
+  /** Acts during the batch in a foreachRDD, is staged before the commit, or acts after it: under keys, in transactions, as an outbox. */
+  readonly mode: 'acts' | 'staged' | 'writes' | 'transacts' | 'outbox';
 }
 
 /** How an output is computed. `kind` names the operator; the engine's and the model's reading of it share nothing else. */
@@ -55,6 +56,8 @@ export interface ProgramShape {
   readonly versions: readonly VersionShape[];
   /** Sleepers and what is cleaned away under them, in many of these seeds: else it takes thousands to meet a rare case. */
   readonly hasSleepers: boolean;
+  /** What people do with tools; undefined: as the simulator draws it, which is seldom. */
+  readonly tools: Pick<SimulationFaults, 'savepoint' | 'drain' | 'rewind' | 'fork'> | undefined;
 }
 
 /** A program of the engine drawn from a seed: sources, operators, outputs, options and their changes over redeploys. */
@@ -62,14 +65,17 @@ export function drawProgram(seed: number): ProgramShape {
   const random = new SeededRandom(seed ^ 0x9e3779b9);
   const chance = (probability: number): boolean => random.next() < probability;
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random.next() * choices.length)]!;
-  const intervalMs = pick(50, 250, 1000, 5000, 60_000, 3_600_000);
+  const hasTools = chance(0.4);
+  // Tools ask once per second, and give up after five minutes.
+  const intervalMs = hasTools ? pick(500, 1000, 5000, 60_000) : pick(50, 250, 1000, 5000, 60_000, 3_600_000);
   const outputs = new Map<string, OperatorShape>();
   const add = (name: string, shape: OperatorShape): void => void outputs.set(name, shape);
   // Few of them per seed: the run is short, and combinations come from the number of seeds.
   const actsChance = pick(0, 0.3, 1);
-  const writesChance = pick(0, 0, 0.5);
-  const mode = (): OutputShape['mode'] => (chance(actsChance) ? 'acts' : chance(writesChance) ? 'writes' : 'staged');
-  // At which times an output with a slide runs is seen from the committed batches, which what is written after is not part of.
+  const afterChance = pick(0, 0.5, 0.8);
+  const mode = (): OutputShape['mode'] =>
+    chance(actsChance) ? 'acts' : chance(afterChance) ? pick('writes', 'transacts', 'outbox') : 'staged';
+  // At which times an output with a slide runs is seen from the committed batches; what is written after is no part of them.
   const modeOfSliding = (): OutputShape['mode'] => (chance(actsChance) ? 'acts' : 'staged');
   if (chance(0.5)) add('rows', { kind: 'rows', mode: mode() });
   if (chance(0.3)) add('sums', { kind: 'sums', mode: mode() });
@@ -100,7 +106,7 @@ export function drawProgram(seed: number): ProgramShape {
   return {
     seed,
     batchInterval: new Duration(intervalMs),
-    intervals: pick(4, 6, 8, 8, 16),
+    intervals: hasTools ? pick(8, 16) : pick(4, 6, 8, 8, 16),
     planAhead: chance(0.3),
     catchUpBatchesMax: pick(2, 5, 12),
     partitions: pick(1, 2, 3),
@@ -113,6 +119,9 @@ export function drawProgram(seed: number): ProgramShape {
       drawVersion(random, version, intervalMs, outputs, hasSleepers),
     ),
     hasSleepers,
+    tools: hasTools
+      ? { savepoint: pick(0, 0.4), drain: pick(0, 0.3), rewind: pick(0, 0.1, 0.25), fork: pick(0, 0.1) }
+      : undefined,
   };
 }
 
@@ -138,6 +147,8 @@ function drawVersion(
       pipelineBytesMax: pick(100, 1_000_000),
       commitTimeoutMs: pick(1000, 30_000, 300_000),
       // Short enough that things are deleted within the run, and that sleepers sleep longer.
+      requestPollMs: Math.max(1, Math.floor(intervalMs * pick(0.5, 1, 2))),
+      retainMs: Math.floor(intervalMs * pick(0, 0, 8)),
       silenceThresholdMs: Math.floor(intervalMs * (hasSleepers ? pick(0.5, 0.5, 5) : pick(0.5, 1, 2, 1000))),
     },
     drops: version > 0 && random.next() < 0.4 ? stateful.slice(0, 1).map(([name]) => name) : [],

@@ -1,6 +1,7 @@
 import { Duration } from '../../src/base/time.ts';
 import type { DStream } from '../../src/dstream/dstream.ts';
 import { type State, StateSpec } from '../../src/dstream/map-with-state.ts';
+import type { Sink } from '../../src/sinks/sink.ts';
 import { StreamingContext } from '../../src/streaming-context.ts';
 import type { SimulatedProgram } from '../../src/testing/simulation/driver.ts';
 import type { SimulatedRow } from '../../src/testing/simulation/topic.ts';
@@ -23,12 +24,29 @@ export function buildProgram(shape: ProgramShape, driver: SimulatedProgram<Readi
   const rows = ssc.sourceStream(driver.source(), { uid: 'input' });
   for (const [name, operator] of shape.outputs) {
     const stream = buildOperator(driver, rows, name, operator, shape.batchInterval.milliseconds);
-    if (operator.mode === 'acts') stream.foreachRDD(driver.act(name), { uid: `${name}-out` });
-    else if (operator.mode === 'writes') stream.saveTo(driver.writer(name), { uid: `${name}-out` });
-    else stream.saveTo(driver.sink(name), { uid: `${name}-out` });
+    const options = { uid: `${name}-out` };
+    if (operator.mode === 'acts') stream.foreachRDD(driver.act(name), options);
+    else stream.saveTo(sinkOf(driver, name, operator.mode), options);
   }
   for (const uid of version.drops) ssc.dropState(uid);
   return ssc;
+}
+
+function sinkOf(
+  driver: SimulatedProgram<Reading>,
+  name: string,
+  mode: Exclude<OperatorShape['mode'], 'acts'>,
+): Sink<unknown> {
+  switch (mode) {
+    case 'staged':
+      return driver.sink(name);
+    case 'writes':
+      return driver.writer(name);
+    case 'transacts':
+      return driver.ledger(name);
+    case 'outbox':
+      return driver.outbox(name);
+  }
 }
 
 function buildOperator(

@@ -1,12 +1,13 @@
 import type { ForeachBody } from '../../dstream/output.ts';
 import type { StreamingContextOptions } from '../../execution/context-options.ts';
 import type { RDD } from '../../rdd/rdd.ts';
-import type { IdempotentSink, StagedSink } from '../../sinks/sink.ts';
+import { outboxSink } from '../../sinks/outbox-sink.ts';
+import type { IdempotentSink, OutboxSink, StagedSink, TransactionalSink } from '../../sinks/sink.ts';
 import type { Source } from '../../sources/source.ts';
-import { markOf } from './marks.ts';
 import type { SimulatedProcess } from './process.ts';
 import { SimulatedSink } from './simulated-sink.ts';
 import { SimulatedSource } from './simulated-source.ts';
+import { SimulatedTransactions } from './simulated-transactions.ts';
 import { SimulatedWriter } from './simulated-writer.ts';
 import type { Simulation } from './simulation.ts';
 import type { SimulatedRow } from './topic.ts';
@@ -21,8 +22,12 @@ export interface SimulatedProgram<T> {
   source(): Source<SimulatedRow<T>>;
   /** A staged sink, exactly once. The name of an output must not be used twice. */
   sink<R>(output: string): StagedSink<R>;
-  /** A sink of class `idempotent`. Its rows are not part of the committed batch, but of `verifyWritten`. */
+  /** A sink of class `idempotent`. What it has to write, the model returns. */
   writer<R>(output: string): IdempotentSink<R>;
+  /** A sink of class `transactional`. What it has to write, the model returns. */
+  ledger<R>(output: string): TransactionalSink<R>;
+  /** An outbox; a reader in another process, which crashes now and then, follows it. What it has to read, the model returns. */
+  outbox<R>(output: string): OutboxSink<R>;
   /** `f`, but for now and then, when it throws: as a function does that asks a service. */
   flaky<A extends readonly unknown[], R>(f: (...args: A) => R): (...args: A) => R;
   /** The body of a `foreachRDD`: an output that acts during the batch, at least once. */
@@ -45,26 +50,20 @@ export class SimulatedDriver<T> implements SimulatedProgram<T> {
     const { world } = process;
     const { batchInterval } = simulation.options;
     this.contextOptions = {
-      appName: markOf('driver', process.id),
+      appName: 'simulated',
       batchInterval,
       environment: {
         clock: process,
         random: process.random,
         allowSeveral: true,
         print: () => {},
-        warn: (text) => world.note(() => `driver ${process.id} warns: ${text}`),
-        crashHook: (point) => {
-          if (!process.isAlive) return process.forever();
-          const { crashAtPoint, freezeAtPoint } = simulation.faults();
-          if (world.chance(freezeAtPoint)) {
-            simulation.freeze(process);
-            return process.request(0, () => {});
+        warn: (text) => {
+          world.note(() => `driver ${process.id} warns: ${text}`);
+          if (text.includes('asked through its checkpoint')) {
+            simulation.history.drainsAccepted.set(process.id, world.nowMs);
           }
-          if (!world.chance(crashAtPoint)) return undefined;
-          world.note(() => `driver ${process.id} dies at ${point}`);
-          simulation.killed(process);
-          return process.forever();
         },
+        crashHook: simulation.crashHookOf(process),
       },
     };
   }
@@ -79,6 +78,15 @@ export class SimulatedDriver<T> implements SimulatedProgram<T> {
 
   writer<R>(output: string): IdempotentSink<R> {
     return new SimulatedWriter<T, R>(this, output);
+  }
+
+  ledger<R>(output: string): TransactionalSink<R> {
+    return new SimulatedTransactions<T, R>(this, output);
+  }
+
+  outbox<R>(output: string): OutboxSink<R> {
+    const { simulation } = this;
+    return { ...outboxSink<R>(), open: async ({ uid }) => simulation.followOutbox(output, uid) };
   }
 
   flaky<A extends readonly unknown[], R>(f: (...args: A) => R): (...args: A) => R {
@@ -98,12 +106,19 @@ export class SimulatedDriver<T> implements SimulatedProgram<T> {
     };
   }
 
-  /** Something at another place, such as the hub or a database. Some simulations have it next door, and lose no time. */
   network<R = void>(act?: () => R): Promise<R> {
-    const { process, simulation } = this;
-    if (!process.isAlive) return process.forever();
-    if (simulation.options.isNear)
-      return Promise.resolve().then(() => (process.isAlive ? act?.() : process.forever()) as R);
-    return process.request(process.world.between(1, 60), () => act?.() as R);
+    return this.simulation.network(this.process, act);
+  }
+
+  /** As `network`, at a database that fails now and then: before it has done what it was asked for, or after. */
+  remote<R>(act: () => R): Promise<R> {
+    const { world } = this.process;
+    const fails = world.chance(this.simulation.faults().failedWrite);
+    const isDone = world.chance(0.5);
+    return this.network(() => {
+      if (!fails) return act();
+      if (isDone) act();
+      throw new Error('Simulated: the database does not answer.');
+    });
   }
 }

@@ -41,6 +41,18 @@ export interface SimulationFaults {
   readonly deploy: number;
   /** Per partition read: the source fails, and the task is tried again. */
   readonly failedRead: number;
+  /** Per write of an output that writes after the commit: the database fails, before the write or after it. */
+  readonly failedWrite: number;
+  /** Per interval and reader of an outbox: it dies between any two steps; another one goes on from the stored position. */
+  readonly readerCrash: number;
+  /** Per interval: somebody makes a savepoint, or removes one. The running driver is asked, or a stopped stream is held. */
+  readonly savepoint: number;
+  /** Per interval: somebody asks the running driver to process what has arrived, and to stop. */
+  readonly drain: number;
+  /** Per interval: somebody takes the stream back to an earlier batch, after a drain, after a crash, or over a running driver. */
+  readonly rewind: number;
+  /** Per interval: somebody forks the stream at its last batch, an earlier one or a savepoint. */
+  readonly fork: number;
   /** Per call of a function that went through `flaky`: it throws, and the task is tried again. */
   readonly failedCall: number;
 }
@@ -64,6 +76,12 @@ export const noFaults: SimulationFaults = {
   stop: 0,
   deploy: 0.15,
   failedRead: 0,
+  failedWrite: 0,
+  readerCrash: 0,
+  savepoint: 0,
+  drain: 0,
+  rewind: 0,
+  fork: 0,
   failedCall: 0,
 };
 
@@ -87,6 +105,12 @@ const worstFaults: SimulationFaults = {
   stop: 0.15,
   deploy: 0.3,
   failedRead: 0.1,
+  failedWrite: 0.1,
+  readerCrash: 0.3,
+  savepoint: 0.3,
+  drain: 0.2,
+  rewind: 0.3,
+  fork: 0.15,
   failedCall: 0.05,
 };
 

@@ -13,7 +13,9 @@ export interface StagedOutput {
 }
 
 interface Staged extends StagedOutput {
-  status: 'staged' | 'committed' | 'published' | 'swept';
+  status: 'staged' | 'committed' | 'published' | 'swept' | 'given up';
+  /** The record of the rewind. */
+  givenUpBy: number;
 }
 
 interface Acted {
@@ -26,10 +28,10 @@ interface Acted {
  * What the outputs of all drivers did.
  *
  * Invariants
- *   H3. Staged output is published only if its record stands in the log; never after it was swept away.
+ *   H3. Staged output is published only if its record stands in the log; never after it was swept away, and not by a
+ *       driver that follows a rewind which gave it up.
  *   H4. An output that acts during the batch acts only on a plan that stands in the log. Every repetition by the same
  *       version of the program has identical content, and the batch that is committed is the one that was acted.
- *   H8. Rows are written only of a batch that is committed, and every repetition has identical content.
  */
 export class OutputLedger {
   readonly #verdict: Verdict;
@@ -37,8 +39,6 @@ export class OutputLedger {
   readonly #staged: Staged[] = [];
   /** By batch id, then output. */
   readonly #acted = new Map<number, Map<string, Acted>>();
-  /** By output, batch id, partition. */
-  readonly #written = new Map<string, Map<number, Map<number, readonly unknown[]>>>();
   #unpublished = 0;
 
   constructor(verdict: Verdict, plans: PlanLedger) {
@@ -52,7 +52,7 @@ export class OutputLedger {
   }
 
   stage(output: StagedOutput): number {
-    this.#staged.push({ ...output, status: 'staged' });
+    this.#staged.push({ ...output, status: 'staged', givenUpBy: 0 });
     return this.#staged.length - 1;
   }
 
@@ -69,11 +69,28 @@ export class OutputLedger {
     return staged;
   }
 
-  published(id: number): void {
+  /** The stream went back to a batch: what came after it is not to be published any more. */
+  giveUp(toBatchId: number, slot: number): void {
+    for (const staged of this.#staged) {
+      if (staged.batchId <= toBatchId) continue;
+      if (staged.status === 'committed') this.#unpublished -= 1;
+      else if (staged.status !== 'published') continue;
+      staged.status = 'given up';
+      staged.givenUpBy = slot;
+    }
+  }
+
+  /** `epoch`: of the driver that publishes. An older one may come late: readers know that what it publishes was given up. */
+  published(id: number, epoch: number): void {
     const staged = this.#staged[id];
     if (staged?.status === 'committed') {
       staged.status = 'published';
       this.#unpublished -= 1;
+    } else if (staged?.status === 'given up') {
+      if (epoch < staged.givenUpBy) return;
+      this.#verdict.violate(
+        `Output ${nameOf(id, staged)} is published in epoch ${epoch}; record ${staged.givenUpBy} gave it up.`,
+      ); // H3
     } else if (staged?.status !== 'published') {
       this.#verdict.violate(`Output ${nameOf(id, staged)} is published, and it is ${staged?.status ?? 'unknown'}.`); // H3
     }
@@ -110,42 +127,6 @@ export class OutputLedger {
     else if (same.text !== text) {
       this.#verdict.violate(`Output '${output}' repeats batch ${batchId} with ${text} instead of ${same.text}.`); // H4
     }
-  }
-
-  /** A sink of class `idempotent`, at the moment the rows are there. */
-  wrote(
-    output: string,
-    write: {
-      readonly batchId: number;
-      readonly partition: number;
-      readonly rows: readonly unknown[];
-      readonly isCommitted: boolean;
-    },
-  ): void {
-    const { batchId, partition, rows, isCommitted } = write;
-    const what = `Output '${output}' writes partition ${partition} of batch ${batchId}`;
-    if (!isCommitted) this.#verdict.violate(`${what}, which is not committed.`); // H8
-    let batches = this.#written.get(output);
-    if (batches === undefined) this.#written.set(output, (batches = new Map()));
-    let partitions = batches.get(batchId);
-    if (partitions === undefined) batches.set(batchId, (partitions = new Map()));
-    const before = partitions.get(partition);
-    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(rows)) {
-      this.#verdict.violate(`${what} again with ${JSON.stringify(rows)} instead of ${JSON.stringify(before)}.`); // H8
-    }
-    partitions.set(partition, rows);
-  }
-
-  /** All rows that outputs of class `idempotent` have written: by output, then batch id. */
-  written(): ReadonlyMap<string, ReadonlyMap<number, readonly unknown[]>> {
-    const rowsOf = (partitions: ReadonlyMap<number, readonly unknown[]>): readonly unknown[] => [
-      ...[...partitions].sort(([a], [b]) => a - b).flatMap(([, rows]) => rows),
-    ];
-    const outputs = new Map<string, Map<number, readonly unknown[]>>();
-    for (const [output, batches] of this.#written) {
-      outputs.set(output, new Map(Array.from(batches, ([batchId, partitions]) => [batchId, rowsOf(partitions)])));
-    }
-    return outputs;
   }
 
   /** What the acting outputs of a batch gave, now that it is committed with `plan`. */

@@ -25,6 +25,11 @@ export class PlanLedger {
     this.#verdict = verdict;
   }
 
+  /** For a fork: it goes on from plans of its origin. */
+  begin(origin: PlanLedger): void {
+    this.#plans.push(...origin.#plans.map((plan) => ({ ...plan })));
+  }
+
   add(plan: Omit<LedgerPlan, 'id'>): number {
     const id = this.#plans.length;
     this.#plans.push({ ...plan, id, isRecorded: false, isCommitted: false });

@@ -1,9 +1,10 @@
 import type { Clock } from '../../base/clock.ts';
-import { SeededRandom } from '../../base/random.ts';
+import { type Random, SeededRandom } from '../../base/random.ts';
+import { writerId } from './marks.ts';
 import type { SimulatedWorld } from './world.ts';
 
 /**
- * One driver's process: what it may lose is its life, its time and its clock.
+ * One process, of a driver, a tool or a reader: what it may lose is its life, its time and its clock.
  *
  * All that a driver waits for comes through here: answers and timers. Death means that nothing of it happens any more,
  * so its code stands still for ever at the await it had reached. Requests it had sent may still take effect.
@@ -11,7 +12,10 @@ import type { SimulatedWorld } from './world.ts';
 export class SimulatedProcess implements Clock {
   readonly id: number;
   readonly world: SimulatedWorld;
-  readonly random: SeededRandom;
+  /** Its ids show whose they are: so the verifier knows who has written a record. */
+  readonly random: Random;
+  /** Resolves at its death. */
+  readonly dead: Promise<void>;
   /** What its clock is ahead of true time. */
   clockAheadMs = 0;
   frozenUntilMs = 0;
@@ -19,11 +23,16 @@ export class SimulatedProcess implements Clock {
   forbiddenUntilMs = 0;
   #isAlive = true;
   #isSilent = false;
+  readonly #die: () => void;
 
   constructor(id: number, world: SimulatedWorld) {
     this.id = id;
     this.world = world;
-    this.random = new SeededRandom(Math.floor(world.random.next() * 2 ** 32));
+    const random = new SeededRandom(Math.floor(world.random.next() * 2 ** 32));
+    this.random = { next: () => random.next(), id: () => writerId(id, random.id()) };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.dead = promise;
+    this.#die = resolve;
   }
 
   get isAlive(): boolean {
@@ -38,6 +47,7 @@ export class SimulatedProcess implements Clock {
   kill(isSilent: boolean): void {
     this.#isAlive = false;
     this.#isSilent = isSilent;
+    this.#die();
   }
 
   now(): number {

@@ -2,16 +2,18 @@ import { TidemarkError, toError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
 import { SeededRandom } from '../../base/random.ts';
 import { type Duration, Seconds } from '../../base/time.ts';
-import { verifyCheckpoint } from '../../inspect/verify-checkpoint.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { StreamingContext } from '../../streaming-context.ts';
 import { Chaos } from './chaos.ts';
 import type { SimulatedProgram } from './driver.ts';
+import { afterlife, calm, inspectEnd, liveOn, type Run } from './ending.ts';
 import { drawFaults, noFaults, type SimulationFaults } from './faults.ts';
-import type { CommittedBatch, SimulatedFence } from './history.ts';
-import { SimulatedProcess } from './process.ts';
-import { SimulatedStore } from './simulated-store.ts';
+import type { SimulationModel } from './line.ts';
+import { type OperatorCounts, SimulatedOperator } from './operator.ts';
 import { Simulation } from './simulation.ts';
+import { SimulatedTopic } from './topic.ts';
+import { Verdict } from './verdict.ts';
+import { SimulatedWorld } from './world.ts';
 
 export interface SimulatedInput<T> {
   /** Makes the row of a partition; what it depends on besides `random` is up to the caller. */
@@ -34,14 +36,11 @@ export interface SimulationOptions<T> {
   /** Builds the program for one driver, with its source, sinks and context options. Called at every start. */
   readonly program: (driver: SimulatedProgram<T>) => StreamingContext;
   readonly source: SimulatedInput<T>;
-  /** Sees every batch once, in order, when it is committed; throws when its outputs are not what its rows should give. */
-  readonly verify?: ((batch: CommittedBatch<T>) => void) | undefined;
-  /** Sees, at the end, all rows that outputs of class `idempotent` have written: by output, then batch id. */
-  readonly verifyWritten?:
-    | ((written: ReadonlyMap<string, ReadonlyMap<number, readonly unknown[]>>) => void)
-    | undefined;
-  /** Sees every takeover. */
-  readonly onFence?: ((fence: SimulatedFence) => void) | undefined;
+  /**
+   * Makes the program over plain arrays, which says what every batch should give. Called at the beginning, after every
+   * rewind, and for every fork; the new model then gets the batches that count again, from the first one on.
+   */
+  readonly model?: (() => SimulationModel<T>) | undefined;
   /** Default: drawn from the seed. What is not named here is drawn too; `none` for a quiet run. */
   readonly faults?: Partial<SimulationFaults> | 'none' | undefined;
   /** Default: 1 second. */
@@ -66,9 +65,15 @@ export interface SimulationReport {
   readonly crashes: number;
   /** Writes of sleepers into emptied slots: what the floor rule is for. */
   readonly recreatedSlots: number;
+  /** What people did with tools, in the faults and after them. */
+  readonly tools: OperatorCounts;
+  /** Of outputs that write after the commit, and how often one was told of a rewind. */
+  readonly written: { readonly writes: number; readonly transactions: number; readonly rewindsTold: number };
+  /** Of all readers of outboxes. */
+  readonly outbox: { readonly events: number; readonly crashes: number; readonly expired: number };
   readonly steps: number;
   readonly simulatedMs: number;
-  /** Of the last driver, which ran without faults: from its start to its graceful stop. */
+  /** Of the last driver before any tool was used again, which ran without faults: from its start to its graceful stop. */
   readonly calm: {
     readonly batches: number;
     readonly requests: Readonly<Record<'get' | 'head' | 'put' | 'list' | 'delete', number>>;
@@ -78,6 +83,8 @@ export interface SimulationReport {
 }
 
 const stepsMax = 60_000;
+// 2020-09-13T12:26:40Z: far from zero, so that clocks can go back.
+const startMs = 1_600_000_000_000;
 
 /**
  * Runs a program through a life of faults, in simulated time, and checks at every step that what the engine promises
@@ -85,7 +92,7 @@ const stepsMax = 60_000;
  *
  * First there are faults, for as long as rows arrive. Then they stop; whoever still stands frozen wakes up. At last one
  * driver starts alone. It must not fail, and within a bounded time everything that had arrived must be committed and
- * published, and the stored checkpoint be without fault.
+ * published, and the stored checkpoint be without fault. Forks go on in the same way.
  *
  * @throws SIMULATION_FAILED with the seed, the violation and the time it was found at.
  */
@@ -95,151 +102,97 @@ export async function simulate<T>(options: SimulationOptions<T>): Promise<Simula
   const rows = new SeededRandom(seed ^ 0x0da7a);
   const drawn = drawFaults(draw);
   const faults = options.faults === 'none' ? noFaults : { ...drawn, ...options.faults };
-  const violated = (work: () => void): void => {
-    try {
-      work();
-    } catch (error) {
-      simulation.verdict.violate(toError(error).message, error);
-    }
-  };
+  const world = new SimulatedWorld(seed, startMs, options.trace);
+  const verdict = new Verdict();
+  const topic = new SimulatedTopic<T>(world, source.partitions ?? 2, (partition, sequence) =>
+    source.row(rows, partition, sequence),
+  );
   const simulation: Simulation<T> = new Simulation<T>(
-    seed,
+    'memory:simulated',
+    { world, verdict, topic, isCalm: false },
     {
       batchInterval: options.batchInterval ?? Seconds(1),
       program: options.program,
       wrapStore: options.wrapStore ?? ((store) => store),
       faults,
-      partitions: source.partitions ?? 2,
       partitionsPerVersion: source.partitionsPerVersion ?? 0,
       rowsPerPartitionMax: source.rowsPerPartitionMax ?? Number.POSITIVE_INFINITY,
-      makeRow: (partition, sequence) => source.row(rows, partition, sequence),
       hasOwner: source.hasOwner ?? draw.next() < 0.5,
       isNear: draw.next() < 0.6,
       clockResolutionMs: draw.next() < 0.5 ? 1000 : 1,
-      onBatch: (batch) => violated(() => options.verify?.(batch)),
-      onFence: (fence) => violated(() => options.onFence?.(fence)),
+      model: options.model ?? (() => ({ batch: () => undefined })),
     },
-    options.trace,
   );
   try {
-    const report = await run(simulation, seed, { intervals, rowsPerBatch: source.rowsPerBatch ?? 4, versions });
-    options.verifyWritten?.(simulation.history.outputs.written());
-    return report;
+    return await live(simulation, seed, { intervals, rowsPerBatch: source.rowsPerBatch ?? 4, versions });
   } catch (error) {
-    simulation.verdict.violate(toError(error).message, error);
+    verdict.violate(toError(error).message, error);
     return fail(simulation, seed);
   }
 }
 
-async function run<T>(
+async function live<T>(
   simulation: Simulation<T>,
   seed: number,
   input: { readonly intervals: number; readonly rowsPerBatch: number; readonly versions: number },
 ): Promise<SimulationReport> {
   const { world, history, verdict, topic, storage, options } = simulation;
   const intervalMs = options.batchInterval.milliseconds;
-  const startMs = world.nowMs;
-  const isOver = (): boolean => verdict.violation !== undefined || world.steps > stepsMax;
+  const operator = new SimulatedOperator(simulation);
+  const run: Run = (isDone) => world.run(() => verdict.violation !== undefined || world.steps > stepsMax || isDone());
 
-  const chaos = new Chaos(simulation, input);
+  const chaos = new Chaos(simulation, operator, input);
   chaos.begin();
   const chaosEndMs = startMs + (input.intervals + 2) * intervalMs;
-  await world.run(() => isOver() || (world.nowMs >= chaosEndMs && !chaos.hasInput));
+  await run(() => world.nowMs >= chaosEndMs && !chaos.hasInput);
 
-  calm(simulation);
+  calm([simulation, ...operator.forks]);
   const thawedMs = Math.max(world.nowMs, ...[...simulation.lives].map(({ driver }) => driver.process.frozenUntilMs));
   const calmEndMs = thawedMs + 3 * intervalMs;
-  await world.run(() => isOver() || world.nowMs >= calmEndMs);
+  await run(() => world.nowMs >= calmEndMs);
 
   chaos.end();
-  for (const life of [...simulation.lives]) simulation.kill(life);
+  for (const life of [...simulation.lives]) simulation.kill(life.driver.process);
+  for (const process of [...simulation.others]) simulation.kill(process);
   // What was under way to the store arrives.
-  await world.run(isOver);
+  await run(() => false);
 
-  const batchesBefore = history.batches.length;
+  const batchesBefore = history.counts.batches;
   const requestsBefore = storage.operations.snapshot();
   while (simulation.version + 1 < input.versions) simulation.deploy();
-  await liveOn(simulation, isOver);
-  if (verdict.violation !== undefined) return fail(simulation, seed);
-
+  await liveOn(simulation, run);
   const requestsAfter = storage.operations.snapshot();
-  await verifyStored(simulation);
-  if (verdict.violation !== undefined) return fail(simulation, seed);
+  const calmBatches = history.counts.batches - batchesBefore;
+  if (verdict.violation === undefined) await inspectEnd(simulation, run);
+  if (verdict.violation === undefined) await afterlife(simulation, operator, run);
+  if (verdict.violation !== undefined || world.steps > stepsMax) return fail(simulation, seed);
+
   const requests = { get: 0, head: 0, put: 0, list: 0, delete: 0 };
   for (const type of Object.keys(requests) as (keyof typeof requests)[]) {
     requests[type] = requestsAfter[type].requests - requestsBefore[type].requests;
   }
+  const outbox = { events: 0, crashes: 0, expired: 0 };
+  for (const { readers } of [simulation, ...operator.forks]) {
+    for (const { counts } of readers.values()) {
+      for (const name of Object.keys(outbox) as (keyof typeof outbox)[]) outbox[name] += counts[name];
+    }
+  }
   return {
     seed,
-    batches: history.batches.length,
+    batches: history.counts.batches,
     rows: topic.ends().reduce((sum, end) => sum + end, 0),
     starts: simulation.counts.starts,
-    fences: history.fences,
+    fences: history.counts.fences,
     crashes: simulation.counts.crashes,
     recreatedSlots: history.log.recreatedSlots,
+    tools: { ...operator.counts },
+    written: { ...history.written.counts },
+    outbox,
     steps: world.steps,
     simulatedMs: world.nowMs - startMs,
-    calm: { batches: history.batches.length - batchesBefore, requests },
+    calm: { batches: calmBatches, requests },
     fingerprint: `${world.steps}-${Math.floor(world.nowMs)}-${world.random.id()}`,
   };
-}
-
-function calm<T>(simulation: Simulation<T>): void {
-  const { world, storage, lives } = simulation;
-  world.note(() => 'the faults end');
-  simulation.isCalm = true;
-  storage.outageUntilMs = 0;
-  for (const { driver } of lives) {
-    driver.process.forbiddenUntilMs = 0;
-    driver.process.clockAheadMs = 0;
-  }
-}
-
-/** One driver alone, without faults: all that has arrived is committed and published in bounded time, then it stops cleanly. */
-async function liveOn<T>(simulation: Simulation<T>, isOver: () => boolean): Promise<void> {
-  const { world, history, verdict, topic, options } = simulation;
-  const intervalMs = options.batchInterval.milliseconds;
-  simulation.mustLive = true;
-  const life = simulation.start();
-  const isDone = (): boolean =>
-    history.outputs.unpublished === 0 &&
-    topic.ends().every((end, partition) => end === (history.committedTo[partition] ?? 0));
-  // A clock that was ahead has led to batch times that lie in the future.
-  const backlog = Math.max(...topic.ends()) / Math.max(1, Math.min(options.rowsPerPartitionMax, 1e6));
-  const lastMs = Math.max(world.nowMs, history.batches.at(-1)?.timeMs ?? 0);
-  const deadlineMs = lastMs + (10 + backlog) * intervalMs + 60_000;
-  const isLate = (): boolean => world.nowMs > deadlineMs;
-  // A graceful stop runs one more batch, and waits for its time to come.
-  const stopsFromMs = lastMs + 2 * intervalMs;
-  const isReady = (): boolean => life.context?.status === 'active' && world.nowMs >= stopsFromMs && isDone();
-  await world.run(() => isOver() || isLate() || isReady());
-  if (verdict.violation === undefined && !isDone()) {
-    verdict.violate(
-      `Without faults, by ${deadlineMs}, [${history.committedTo}] of [${topic.ends()}] rows are committed and ` +
-        `${history.outputs.unpublished} outputs are not published (${world.steps} steps).`,
-    );
-  }
-  simulation.stop(life, true);
-  await world.run(() => isOver() || isLate() || !simulation.lives.has(life));
-  if (simulation.lives.has(life)) verdict.violate('The last driver does not stop.');
-}
-
-async function verifyStored<T>(simulation: Simulation<T>): Promise<void> {
-  const { world, storage, verdict } = simulation;
-  const reader = new SimulatedStore(new SimulatedProcess(-1, world), storage);
-  let isDone = false;
-  verifyCheckpoint(reader).then(
-    ({ findings }) => {
-      isDone = true;
-      for (const { object, problem } of findings)
-        verdict.violate(`The stored checkpoint has a fault: ${object}: ${problem}.`);
-    },
-    (error) => {
-      isDone = true;
-      verdict.violate(`The stored checkpoint cannot be verified: ${toError(error).message}`, error);
-    },
-  );
-  await world.run(() => isDone);
 }
 
 function fail<T>(simulation: Simulation<T>, seed: number): never {

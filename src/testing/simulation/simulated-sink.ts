@@ -1,4 +1,4 @@
-import type { SinkBatch, SinkOpening, StagedSink } from '../../sinks/sink.ts';
+import type { RewindInfo, SinkBatch, SinkOpening, StagedSink } from '../../sinks/sink.ts';
 import type { SimulatedDriver } from './driver.ts';
 import { markOf, parseMark } from './marks.ts';
 
@@ -20,7 +20,11 @@ export class SimulatedSink<T, R> implements StagedSink<R> {
 
   async open({ epoch }: SinkOpening): Promise<void> {
     this.#epoch = epoch;
-    await this.#driver.network();
+    await this.#driver.network(() => this.#driver.simulation.history.written.opened(this.#output));
+  }
+
+  onRewind(rewind: RewindInfo): Promise<void> {
+    return this.#driver.network(() => this.#driver.simulation.history.written.rewound(this.#output, rewind));
   }
 
   readonly stage = (batch: SinkBatch, partitions: readonly (readonly R[])[]): Promise<unknown> => {
@@ -33,7 +37,9 @@ export class SimulatedSink<T, R> implements StagedSink<R> {
 
   publish(handle: unknown): Promise<void> {
     const { history } = this.#driver.simulation;
-    return this.#driver.network(() => history.outputs.published(parseMark('out', (handle as { mark: string }).mark)));
+    return this.#driver.network(() =>
+      history.outputs.published(parseMark('out', (handle as { mark: string }).mark), this.#epoch),
+    );
   }
 
   sweep(): Promise<void> {

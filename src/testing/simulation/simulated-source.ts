@@ -29,14 +29,14 @@ export class SimulatedSource<T> implements Source<SimulatedRow<T>> {
   }
 
   async start(start: SourceStart): Promise<void> {
-    const { history, topic, options } = this.#driver.simulation;
+    const { history, owner, options } = this.#driver.simulation;
     await this.#driver.network();
     this.#plan =
       start.position === undefined
         ? history.plans.add({ previous: undefined, from: [], to: [], batchTimeMs: 0 })
         : parseMark('plan', (start.position as Position).mark);
     if (!options.hasOwner) return;
-    const owned = topic.own(start.epoch, () => {
+    const owned = owner.own(start.epoch, () => {
       // The news reaches the older driver as an answer does.
       this.#driver.process.world.after(this.#driver.process.world.between(0, 200), this.#driver.process, () => {
         this.#isFenced = true;

@@ -17,6 +17,7 @@ import type { SimulatedWorld } from './world.ts';
 
 /** The one store of a world: its objects, its faults at this moment, its clock. */
 export interface SimulatedStorage {
+  readonly url: string;
   readonly objects: StoredObjects;
   /** Read anew for every request: the faults of a world end. */
   faults(): SimulationFaults;
@@ -42,7 +43,7 @@ type Fate = 'fine' | 'forbidden' | 'refused' | 'reset before' | 'reset after' | 
  * Listings are never stale.
  */
 export class SimulatedStore implements ObjectStore {
-  readonly url = 'memory:simulated';
+  readonly url: string;
   readonly operations: OperationCounters;
   readonly #process: SimulatedProcess;
   readonly #world: SimulatedWorld;
@@ -53,6 +54,7 @@ export class SimulatedStore implements ObjectStore {
     this.#world = process.world;
     this.#storage = storage;
     this.operations = storage.operations;
+    this.url = storage.url;
   }
 
   get(name: string, range?: ByteRange): Promise<GetOutcome> {

@@ -1,4 +1,4 @@
-import type { IdempotentSink, SinkPartition } from '../../sinks/sink.ts';
+import type { IdempotentSink, RewindInfo, SinkPartition } from '../../sinks/sink.ts';
 import type { SimulatedDriver } from './driver.ts';
 
 /** A sink that writes rows under keys of their own, at another place where the history watches it. */
@@ -15,11 +15,17 @@ export class SimulatedWriter<T, R> implements IdempotentSink<R> {
     this.description = `simulated ${output}`;
   }
 
-  readonly write = (rows: readonly R[], { batchId, partition }: SinkPartition): Promise<void> => {
-    const { history } = this.#driver.simulation;
+  open(): Promise<void> {
+    return this.#driver.network(() => this.#driver.simulation.history.written.opened(this.#output));
+  }
+
+  readonly write = async (rows: readonly R[], { partition, ...batch }: SinkPartition): Promise<void> => {
+    const { written } = this.#driver.simulation.history;
     const copy = [...rows];
-    return this.#driver.network(() => {
-      history.outputs.wrote(this.#output, { batchId, partition, rows: copy, isCommitted: history.hasBatch(batchId) });
-    });
+    await this.#driver.remote(() => written.wrote(this.#output, partition, { ...batch, rows: copy }));
   };
+
+  onRewind(rewind: RewindInfo): Promise<void> {
+    return this.#driver.remote(() => this.#driver.simulation.history.written.rewound(this.#output, rewind));
+  }
 }

@@ -1,16 +1,19 @@
+import type { CrashHook } from '../../base/crash-points.ts';
 import type { Duration } from '../../base/time.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { OperationCounters } from '../../storage/operation-counters.ts';
 import { StreamingContext } from '../../streaming-context.ts';
 import { SimulatedDriver, type SimulatedProgram } from './driver.ts';
 import { noFaults, type SimulationFaults } from './faults.ts';
-import { type CommittedBatch, History, type SimulatedFence } from './history.ts';
+import { History } from './history.ts';
+import type { SimulationModel } from './line.ts';
+import { OutboxReader } from './outbox-reader.ts';
 import { SimulatedProcess } from './process.ts';
 import { type SimulatedStorage, SimulatedStore } from './simulated-store.ts';
 import { StoredObjects } from './stored-objects.ts';
-import { SimulatedTopic } from './topic.ts';
-import { Verdict } from './verdict.ts';
-import { SimulatedWorld } from './world.ts';
+import { type SimulatedTopic, TopicOwner } from './topic.ts';
+import type { Verdict } from './verdict.ts';
+import type { SimulatedWorld } from './world.ts';
 
 /** All that a simulation depends on besides its seed. */
 export interface SimulationSettings<T> {
@@ -19,18 +22,24 @@ export interface SimulationSettings<T> {
   readonly program: (driver: SimulatedProgram<T>) => StreamingContext;
   readonly wrapStore: (store: ObjectStore) => ObjectStore;
   readonly faults: SimulationFaults;
-  readonly partitions: number;
   /** Added with every deployment. */
   readonly partitionsPerVersion: number;
   readonly rowsPerPartitionMax: number;
-  readonly makeRow: (partition: number, sequence: number) => T;
   /** The input knows the epoch of its reader and pushes older ones aside, as Event Hubs does. */
   readonly hasOwner: boolean;
   /** Sources and sinks answer at once. */
   readonly isNear: boolean;
   readonly clockResolutionMs: number;
-  readonly onBatch: (batch: CommittedBatch<T>) => void;
-  readonly onFence: (fence: SimulatedFence) => void;
+  readonly model: () => SimulationModel<T>;
+}
+
+/** What all streams of a simulation share. */
+export interface SimulatedPlace<T> {
+  readonly world: SimulatedWorld;
+  readonly verdict: Verdict;
+  readonly topic: SimulatedTopic<T>;
+  /** The faults have ended. */
+  isCalm: boolean;
 }
 
 /** A driver under way. */
@@ -52,46 +61,51 @@ const allowedEnds: ReadonlySet<string> = new Set([
 ]);
 const noEnds: ReadonlySet<string> = new Set();
 
-// 2020-09-13T12:26:40Z: far from zero, so that clocks can go back.
-const startMs = 1_600_000_000_000;
-
 /**
- * The parts of one simulation put together: world, store, input, verifier, and the drivers that live in it.
- * Starts and ends drivers when told; what befalls them when is decided by `Chaos`.
+ * The parts of one simulated stream put together: store, verifier, and the processes that live in it.
+ * Starts and ends them when told; what befalls them when is decided by `Chaos`. A fork is a stream of its own.
  */
 export class Simulation<T> {
   readonly options: SimulationSettings<T>;
+  readonly place: SimulatedPlace<T>;
   readonly world: SimulatedWorld;
-  readonly storage: SimulatedStorage;
   readonly topic: SimulatedTopic<T>;
+  readonly verdict: Verdict;
+  readonly owner = new TopicOwner();
+  readonly storage: SimulatedStorage;
   readonly history: History<T>;
-  readonly verdict = new Verdict();
   readonly lives = new Set<Life<T>>();
+  /** Of tools, and of readers of outboxes. */
+  readonly others = new Set<SimulatedProcess>();
+  /** By output name. */
+  readonly readers = new Map<string, OutboxReader<T>>();
   readonly counts = { starts: 0, crashes: 0, ended: 0 };
   version = 0;
-  isCalm = false;
-  /** From now on a driver must not fail. */
+  /** From now on nobody must fail. */
   mustLive = false;
-  #versions: number[] = [];
+  /** People who want no driver to be started at this time. */
+  holds = 0;
+  /** By process: the version of its program; undefined: it is no driver. */
+  #versions: (number | undefined)[] = [];
 
-  constructor(seed: number, options: SimulationSettings<T>, trace?: (line: string) => void) {
+  constructor(url: string, place: SimulatedPlace<T>, options: SimulationSettings<T>, origin?: Simulation<T>) {
     this.options = options;
-    this.world = new SimulatedWorld(seed, startMs, trace);
-    this.topic = new SimulatedTopic(this.world, options.partitions, options.makeRow);
+    this.place = place;
+    const { world, topic, verdict } = place;
+    this.world = world;
+    this.topic = topic;
+    this.verdict = verdict;
+    this.version = origin?.version ?? 0;
     this.history = new History<T>({
-      verdict: this.verdict,
-      topic: this.topic,
-      versionOf: (driver) => this.#versions[driver] ?? 0,
-      onBatch: (batch) => {
-        this.world.note(() => `batch ${batch.batchId} of ${batch.timeMs} is committed, ${batch.rows.length} rows`);
-        options.onBatch(batch);
-      },
-      onFence: (fence) => {
-        this.world.note(() => `fence ${fence.slot}`);
-        options.onFence(fence);
-      },
+      verdict,
+      topic,
+      versionOf: (process) => this.#versions[process],
+      model: options.model,
+      note: (text) => world.note(() => (origin === undefined ? text() : `${url}: ${text()}`)),
+      origin: origin?.history,
     });
     this.storage = {
+      url,
       objects: new StoredObjects(this.history.log),
       faults: () => this.faults(),
       outageUntilMs: 0,
@@ -105,18 +119,14 @@ export class Simulation<T> {
   }
 
   faults(): SimulationFaults {
-    return this.isCalm ? noFaults : this.options.faults;
+    return this.place.isCalm ? noFaults : this.options.faults;
   }
 
   /** A new process with the version of the program that is deployed. */
   start(): Life<T> {
-    const process = new SimulatedProcess(this.#versions.length, this.world);
-    this.#versions.push(this.version);
-    const life: Life<T> = {
-      driver: new SimulatedDriver(process, this, this.version),
-      context: undefined,
-      isStopping: false,
-    };
+    const process = this.spawn(this.version);
+    const driver = new SimulatedDriver(process, this, this.version);
+    const life: Life<T> = { driver, context: undefined, isStopping: false };
     this.lives.add(life);
     this.counts.starts += 1;
     this.world.note(() => `driver ${process.id} starts, version ${this.version}`);
@@ -124,23 +134,48 @@ export class Simulation<T> {
     return life;
   }
 
-  kill(life: Life<T>): void {
-    this.killed(life.driver.process);
+  /** `version`: of the program of a driver. */
+  spawn(version?: number): SimulatedProcess {
+    const process = new SimulatedProcess(this.#versions.length, this.world);
+    this.#versions.push(version);
+    if (version === undefined) this.others.add(process);
+    return process;
+  }
+
+  storeOf(process: SimulatedProcess): ObjectStore {
+    return this.options.wrapStore(new SimulatedStore(process, this.storage));
+  }
+
+  /** Named crash points: a process dies there, or stands still. */
+  crashHookOf(process: SimulatedProcess): CrashHook {
+    return (point) => {
+      if (!process.isAlive) return process.forever();
+      const { crashAtPoint, freezeAtPoint } = this.faults();
+      if (this.world.chance(freezeAtPoint)) {
+        this.freeze(process);
+        return process.request(0, () => {});
+      }
+      if (!this.world.chance(crashAtPoint)) return undefined;
+      this.world.note(() => `process ${process.id} dies at ${point}`);
+      this.kill(process);
+      return process.forever();
+    };
   }
 
   /** The process is gone, wherever it stood. What it had sent may arrive. */
-  killed(process: SimulatedProcess): void {
+  kill(process: SimulatedProcess): void {
     process.kill(this.world.chance(0.5));
     for (const life of this.lives) if (life.driver.process === process) this.lives.delete(life);
+    this.others.delete(process);
     this.counts.crashes += 1;
-    this.world.note(() => `driver ${process.id} is dead`);
+    this.world.note(() => `process ${process.id} is dead`);
   }
 
   /** For up to three intervals, or for longer than anything is retained; then it goes on as if nothing had happened. */
   freeze(process: SimulatedProcess): void {
     const intervals = this.world.chance(0.4) ? this.world.between(4, 16) : this.world.between(0, 3);
     process.frozenUntilMs = this.world.nowMs + intervals * this.options.batchInterval.milliseconds;
-    this.world.note(() => `driver ${process.id} stands still for ${intervals.toFixed(1)} intervals`);
+    this.world.note(() => `process ${process.id} stands still for ${intervals.toFixed(1)} intervals`);
   }
 
   stop(life: Life<T>, graceful: boolean): void {
@@ -156,14 +191,28 @@ export class Simulation<T> {
     this.world.note(() => `version ${this.version} is deployed`);
   }
 
+  /** An output of a program is an outbox: somebody follows it from now on. */
+  followOutbox(output: string, uid: string): void {
+    if (this.readers.has(output)) return;
+    const reader = new OutboxReader(this, output, uid);
+    this.readers.set(output, reader);
+    reader.start();
+  }
+
+  /** Something at another place, such as the hub or a database. Some simulations have it next door, and lose no time. */
+  network<R = void>(process: SimulatedProcess, act?: () => R): Promise<R> {
+    if (!process.isAlive) return process.forever();
+    if (this.options.isNear) return Promise.resolve().then(() => (process.isAlive ? act?.() : process.forever()) as R);
+    return process.request(process.world.between(1, 60), () => act?.() as R);
+  }
+
   async #live(life: Life<T>): Promise<void> {
     const { driver } = life;
     const { process } = driver;
     const epochBefore = this.history.log.epoch;
     let error: unknown;
     try {
-      const store = this.options.wrapStore(new SimulatedStore(process, this.storage));
-      const context = await StreamingContext.getOrCreate(store, () => this.options.program(driver));
+      const context = await StreamingContext.getOrCreate(this.storeOf(process), () => this.options.program(driver));
       life.context = context;
       await context.start();
       await context.awaitTermination();

@@ -17,10 +17,6 @@ export class SimulatedTopic<T> {
   readonly #world: SimulatedWorld;
   readonly #partitions: Arrival<T>[][] = [];
   readonly #makeRow: (partition: number, sequence: number) => T;
-  /** Epoch of the driver that reads, where the input knows owners; its driver is told when it is pushed aside. */
-  #owner = 0;
-  #disown: (() => void) | undefined;
-
   constructor(world: SimulatedWorld, numPartitions: number, makeRow: (partition: number, sequence: number) => T) {
     this.#world = world;
     this.#makeRow = makeRow;
@@ -51,12 +47,18 @@ export class SimulatedTopic<T> {
   rows(partition: number, from: number, to: number): readonly SimulatedRow<T>[] {
     return (this.#partitions[partition] ?? []).slice(from, to);
   }
+}
+
+/** Who reads the topic for one stream, where the input knows owners: its driver is told when it is pushed aside. */
+export class TopicOwner {
+  #epoch = 0;
+  #disown: (() => void) | undefined;
 
   /** False: a newer driver owns it. */
   own(epoch: number, disown: () => void): boolean {
-    if (epoch < this.#owner) return false;
-    if (epoch > this.#owner) this.#disown?.();
-    this.#owner = epoch;
+    if (epoch < this.#epoch) return false;
+    if (epoch > this.#epoch) this.#disown?.();
+    this.#epoch = epoch;
     this.#disown = disown;
     return true;
   }

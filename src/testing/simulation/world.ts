@@ -60,6 +60,8 @@ export class SimulatedWorld {
 
   /** Takes step after step until `isDone`, or nothing is left to happen. */
   async run(isDone: () => boolean): Promise<void> {
+    // What was begun just now gets as far as to wait for something.
+    await settled();
     while (!isDone()) {
       const event = this.#events.pop();
       if (event === undefined) return;

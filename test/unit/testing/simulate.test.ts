@@ -3,7 +3,7 @@ import { TidemarkError } from '../../../src/base/errors.ts';
 import type { ObjectStore, PutOutcome } from '../../../src/storage/object-store.ts';
 import { StreamingContext } from '../../../src/streaming-context.ts';
 import type { SimulatedProgram } from '../../../src/testing/simulation/driver.ts';
-import type { CommittedBatch } from '../../../src/testing/simulation/history.ts';
+import type { SimulationModel } from '../../../src/testing/simulation/line.ts';
 import { type SimulationOptions, simulate } from '../../../src/testing/simulation/simulate.ts';
 import type { SimulatedRow } from '../../../src/testing/simulation/topic.ts';
 
@@ -28,9 +28,9 @@ function totals(driver: SimulatedProgram<Order>): StreamingContext {
   return ssc;
 }
 
-function checkTotals(): (batch: CommittedBatch<Order>) => void {
+function totalsOverArrays(): SimulationModel<Order> {
   const sums = new Map<string, number>();
-  return ({ batchId, rows, outputs }) => {
+  const batch: SimulationModel<Order>['batch'] = ({ batchId, rows, outputs }) => {
     for (const { value } of rows) sums.set(value.customer, (sums.get(value.customer) ?? 0) + value.amount);
     const expected = [...sums].sort();
     for (const name of ['totals', 'pushed']) {
@@ -39,7 +39,9 @@ function checkTotals(): (batch: CommittedBatch<Order>) => void {
         throw new Error(`${name} of batch ${batchId} is ${JSON.stringify(actual)}, not ${JSON.stringify(expected)}`);
       }
     }
+    return undefined;
   };
+  return { batch };
 }
 
 function options(seed: number, changes: Partial<SimulationOptions<Order>> = {}): SimulationOptions<Order> {
@@ -49,7 +51,7 @@ function options(seed: number, changes: Partial<SimulationOptions<Order>> = {}):
     source: {
       row: (random) => ({ customer: `c${Math.floor(random.next() * 4)}`, amount: Math.floor(random.next() * 50) }),
     },
-    verify: checkTotals(),
+    model: totalsOverArrays,
     ...changes,
   };
 }
@@ -62,7 +64,7 @@ describe('a program that keeps its promises', () => {
   });
 
   test('runs quietly without faults: one start, one fence, one write per batch and one per plan', async () => {
-    const report = await simulate(options(3, { faults: 'none', program: quiet, verify: undefined }));
+    const report = await simulate(options(3, { faults: 'none', program: quiet, model: undefined }));
     // The driver is killed once, when the calm begins; one more runs to the end.
     expect(report).toMatchObject({ starts: 2, fences: 2, recreatedSlots: 0 });
     const { batches, requests } = report.calm;
@@ -144,7 +146,7 @@ describe('what breaks a promise is found', () => {
         .foreachRDD(driver.act('calls'), { uid: 'calls' });
       return ssc;
     };
-    expect(await firstViolation(30, () => ({ program, verify: undefined }))).toContain("Output 'calls' repeats batch");
+    expect(await firstViolation(30, () => ({ program, model: undefined }))).toContain("Output 'calls' repeats batch");
   });
 
   test('a function that drops rows', async () => {
@@ -203,7 +205,7 @@ describe('what breaks a promise is found', () => {
       });
       return ssc;
     };
-    const violation = await firstViolation(3, () => ({ program, verify: undefined }));
+    const violation = await firstViolation(3, () => ({ program, model: undefined }));
     expect(violation).toContain("Output 'rows' of batch 2 is published, and it is staged");
   });
 
