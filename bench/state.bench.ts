@@ -4,6 +4,7 @@ import { hashKey, keyIdentity } from '../src/base/canonical-key.ts';
 import { sha256Hex } from '../src/base/checksum.ts';
 import { copyPlain } from '../src/base/plain-data.ts';
 import { SeededRandom } from '../src/base/random.ts';
+import { finish } from '../src/base/turns.ts';
 import { writeEntry } from '../src/state/state-codec.ts';
 import type { Bench, BenchTable } from './bench.ts';
 import { median } from './median.ts';
@@ -185,10 +186,10 @@ async function table(
         const value = copyPlain(partition.get(0, id)!.value) as Device;
         partition.put(0, id, key, { ...value, sum: value.sum + 1.5, count: value.count + 1, lastMs: batchId });
       }
-      partition.seal();
+      finish(partition.sealSteps());
       await turns.next();
     }
-    log.push(state.seal(batchId).bytes.length);
+    log.push(state.seal().bytes.length);
     logBytes += log.at(-1)!;
     await turns.next();
     for (const _ of state.mergeSteps()) await turns.next();

@@ -105,6 +105,12 @@ export class ByteWriter {
     return hashBytes(this.#buffer, start, this.#length);
   }
 
+  /** Makes room for so many bytes more at once. */
+  reserve(bytes: number): void {
+    const capacity = this.#length + Math.ceil(bytes);
+    if (capacity > this.#buffer.length) this.#grow(capacity);
+  }
+
   /** Forgets what was written and keeps the buffer. */
   reset(): void {
     this.#length = 0;
@@ -127,8 +133,11 @@ export class ByteWriter {
 
   #reserve(more: number): void {
     const needed = this.#length + more;
-    if (needed <= this.#buffer.length) return;
-    const grown = Buffer.alloc(Math.max(needed, this.#buffer.length * 2));
+    if (needed > this.#buffer.length) this.#grow(Math.max(needed, this.#buffer.length * 2));
+  }
+
+  #grow(capacity: number): void {
+    const grown = Buffer.alloc(capacity);
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
     this.#data = new DataView(grown.buffer, grown.byteOffset, grown.byteLength);

@@ -1,6 +1,7 @@
 import { keyIdentity } from '../base/canonical-key.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import type { Duration } from '../base/time.ts';
+import type { Steps } from '../base/turns.ts';
 import { RDD } from '../rdd/rdd.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { TaskContext } from '../rdd/task.ts';
@@ -64,16 +65,24 @@ export class DataCheckpointNode<T> extends StatefulNode<never> {
     if (parent === undefined) return undefined;
     // Partitions that have a task drop their old panes in it, since a task starts from a clean overlay.
     for (let p = parent.numPartitions; p < this.table.numPartitions; p++) this.#dropOld(this.table.partition(p), batch);
-    const step = (state: StatePartition, rows: readonly T[], partition: number): never[] => {
-      this.#dropOld(state, batch);
-      const pane = this.#pane(batch.timeMs, batch.zeroTimeMs);
-      for (let chunk = 0; chunk === 0 || chunk * rowsPerChunk < rows.length; chunk++) {
-        const key: ChunkKey = [batch.timeMs, partition, chunk];
-        state.put(pane, keyIdentity(key), key, rows.slice(chunk * rowsPerChunk, (chunk + 1) * rowsPerChunk));
-      }
-      return [];
-    };
-    return new StateRDD<T, never>({ parent, node: this, batch, keepsKeys: false, step });
+    return new StateRDD<T, never>({
+      parent,
+      node: this,
+      batch,
+      keepsKeys: false,
+      step: (state, rows, partition) => this.#step(state, rows, partition, batch),
+    });
+  }
+
+  *#step(state: StatePartition, rows: readonly T[], partition: number, batch: Batch): Steps<never[]> {
+    this.#dropOld(state, batch);
+    const pane = this.#pane(batch.timeMs, batch.zeroTimeMs);
+    for (let chunk = 0; chunk === 0 || chunk * rowsPerChunk < rows.length; chunk++) {
+      const key: ChunkKey = [batch.timeMs, partition, chunk];
+      state.put(pane, keyIdentity(key), key, rows.slice(chunk * rowsPerChunk, (chunk + 1) * rowsPerChunk));
+      yield;
+    }
+    return [];
   }
 
   /** The rows of the batch at `timeMs` with their partitions; undefined: they are not kept. The batch is committed. */

@@ -1,10 +1,14 @@
 import { keyIdentity } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 import type { StateTable } from '../state/state-table.ts';
 
 /** Rows a state begins with. */
 export type InitialState<K, S> = readonly (readonly [K, S])[];
+
+/** What a task of the first batch does first, for its partition. */
+export type InitialStateLoad = (state: StatePartition, partition: number, timeMs: number) => Steps;
 
 const applied = 1;
 
@@ -26,14 +30,17 @@ export class InitialStateLoader<K, S> {
   }
 
   /** What a batch's tasks have to do first, each for its partition; undefined when there is nothing to load. */
-  begin(): ((state: StatePartition, partition: number, timeMs: number) => void) | undefined {
+  begin(): InitialStateLoad | undefined {
     if (this.#rows.length === 0 || this.#table.meta === applied || this.#table.keyCount > 0) return undefined;
     this.#table.meta = applied;
-    return (state, partition, timeMs) => {
-      for (const [key, value] of this.#rows) {
-        if (this.#partitionOf(key) === partition) state.put(0, keyIdentity(key), key, value, timeMs);
-      }
-    };
+    return (state, partition, timeMs) => this.#load(state, partition, timeMs);
+  }
+
+  *#load(state: StatePartition, partition: number, timeMs: number): Steps {
+    for (const [index, [key, value]] of this.#rows.entries()) {
+      if (this.#partitionOf(key) === partition) state.put(0, keyIdentity(key), key, value, timeMs);
+      if ((index + 1) % keysPerStep === 0) yield;
+    }
   }
 }
 

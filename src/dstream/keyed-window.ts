@@ -1,6 +1,7 @@
 import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import type { Duration } from '../base/time.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import { ownCopy } from '../rdd/own-copy.ts';
 import { reduceByKey } from '../rdd/pair-operations.ts';
 import type { Partitioner } from '../rdd/partitioner.ts';
@@ -47,7 +48,7 @@ interface PaneRange {
   readonly last: number;
 }
 
-type WindowEmitter<K, V> = (state: StatePartition, partition: number) => [K, V][];
+type WindowEmitter<K, V> = (state: StatePartition, partition: number) => Steps<[K, V][]>;
 
 interface Folded<K, V> {
   readonly key: K;
@@ -135,11 +136,7 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
     const window = { first: last - this.#panesPerWindow + 1, last };
     const newestEntered = (this.table.meta as number | undefined) ?? 0;
     if (this.#window.inverse !== undefined) this.table.meta = last;
-    return this.#absorb(batch, (state, partition) => {
-      const rows = this.#emit(state, partition, window, newestEntered);
-      for (const pane of state.panes()) if (pane > 0 && pane < window.first) state.dropPane(pane);
-      return rows;
-    });
+    return this.#absorb(batch, (state, partition) => this.#emit(state, partition, window, newestEntered));
   }
 
   /** Takes the batch's rows into the open pane; `emit` gives the rows of the window, if one ends here. */
@@ -147,69 +144,115 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
     const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
     const reduce = this.#window.reduce;
     const pane = this.#pane(batch);
-    const step = (state: StatePartition, rows: readonly (readonly [K, V])[], partition: number): [K, V][] => {
-      for (let i = 0; i < rows.length; i++) {
-        const [key, value] = rows[i]!;
-        const id = keyIdentity(key);
-        const cell = state.get(pane, id);
-        state.put(pane, id, key, cell === undefined ? value : reduce(copyPlain(cell.value) as V, value));
-      }
-      return emit === undefined ? [] : emit(state, partition);
-    };
     const reduced: RDD<readonly [K, V]> = reduceByKey(parent, reduce, this.#partitioner, this.#stage);
-    return new StateRDD<readonly [K, V], [K, V]>({ parent: reduced, node: this, batch, keepsKeys: true, step });
+    return new StateRDD<readonly [K, V], [K, V]>({
+      parent: reduced,
+      node: this,
+      batch,
+      keepsKeys: true,
+      step: (state, rows, partition) => this.#step(state, rows, partition, pane, emit),
+    });
   }
 
-  #emit(state: StatePartition, partition: number, window: PaneRange, newestEntered: number): [K, V][] {
+  *#step(
+    state: StatePartition,
+    rows: readonly (readonly [K, V])[],
+    partition: number,
+    pane: number,
+    emit: WindowEmitter<K, V> | undefined,
+  ): Steps<[K, V][]> {
+    const { reduce } = this.#window;
+    for (let i = 0; i < rows.length; i++) {
+      const [key, value] = rows[i]!;
+      const id = keyIdentity(key);
+      const cell = state.get(pane, id);
+      state.put(pane, id, key, cell === undefined ? value : reduce(copyPlain(cell.value) as V, value));
+      if ((i + 1) % keysPerStep === 0) yield;
+    }
+    return emit === undefined ? [] : yield* emit(state, partition);
+  }
+
+  *#emit(state: StatePartition, partition: number, window: PaneRange, newestEntered: number): Steps<[K, V][]> {
+    const rows = yield* this.#rows(state, partition, window, newestEntered);
+    for (const pane of state.panes()) if (pane > 0 && pane < window.first) state.dropPane(pane);
+    return rows;
+  }
+
+  *#rows(state: StatePartition, partition: number, window: PaneRange, newestEntered: number): Steps<[K, V][]> {
     const { inverse, reduce, isGrouping } = this.#window;
-    if (inverse !== undefined) return this.#slide(state, window, newestEntered, inverse);
+    if (inverse !== undefined) return yield* this.#slide(state, window, newestEntered, inverse);
     if (isGrouping) {
-      const rows: [K, V][] = [];
-      for (const folded of this.#foldPanes(state, window).values()) rows.push([folded.key, folded.value]);
-      return rows;
+      const folded = yield* this.#foldPanes(state, window);
+      return Array.from(folded.values(), ({ key, value }) => [key, value]);
     }
     this.#folds[partition] ??= new SlidingFold<K, V>(reduce, this.#panesPerWindow);
-    this.#folds[partition].slideTo(window.last, state);
-    return this.#folds[partition].rows();
+    yield* this.#folds[partition].slideTo(window.last, state);
+    return yield* this.#folds[partition].rows();
   }
 
-  #slide(state: StatePartition, window: PaneRange, newestEntered: number, inverse: (a: V, b: V) => V): [K, V][] {
-    const { reduce, filter } = this.#window;
-    const left = this.#foldPanes(state, { first: 1, last: Math.min(window.first - 1, newestEntered) });
-    const entered = this.#foldPanes(state, { first: Math.max(window.first, newestEntered + 1), last: window.last });
-    const touched = new Map<KeyIdentity, Folded<K, V>>([...left, ...entered]);
-    for (const [id, { key }] of touched) {
-      const previous = state.get(0, id);
-      let value: V;
-      if (previous === undefined) {
-        // A new key, or one that the filter had let go while some of its values were still in the window.
-        const folded = foldKey(state, id, window, reduce);
-        if (folded === undefined) continue;
-        value = folded;
-      } else {
-        value = copyPlain(previous.value) as V;
-        const out = left.get(id);
-        const into = entered.get(id);
-        if (out !== undefined) value = inverse(value, out.value);
-        if (into !== undefined) value = reduce(value, into.value);
-      }
-      if (filter === undefined || filter([key, value])) state.put(0, id, key, value);
-      else if (previous !== undefined) state.remove(0, id);
+  *#slide(
+    state: StatePartition,
+    window: PaneRange,
+    newestEntered: number,
+    inverse: (a: V, b: V) => V,
+  ): Steps<[K, V][]> {
+    const left = yield* this.#foldPanes(state, { first: 1, last: Math.min(window.first - 1, newestEntered) });
+    const first = Math.max(window.first, newestEntered + 1);
+    const entered = yield* this.#foldPanes(state, { first, last: window.last });
+    let count = 0;
+    for (const [id, { key }] of left) {
+      this.#slideKey(state, id, key, window, { inverse, left: left.get(id), entered: entered.get(id) });
+      if (++count % keysPerStep === 0) yield;
+    }
+    for (const [id, { key }] of entered) {
+      if (left.has(id)) continue;
+      this.#slideKey(state, id, key, window, { inverse, left: undefined, entered: entered.get(id) });
+      if (++count % keysPerStep === 0) yield;
     }
     const rows: [K, V][] = [];
-    state.forEach(0, (id, cell) => {
+    yield* state.visit(0, (id, cell) => {
       const value = state.isChanged(0, id) ? cell.value : copyPlain(cell.value);
       rows.push([copyPlain(cell.key) as K, value as V]);
     });
     return rows;
   }
 
-  #foldPanes(state: StatePartition, panes: PaneRange): Map<KeyIdentity, Folded<K, V>> {
+  /** The window's value of a key some of whose panes leave or enter. */
+  #slideKey(
+    state: StatePartition,
+    id: KeyIdentity,
+    key: K,
+    window: PaneRange,
+    moved: {
+      readonly inverse: (a: V, b: V) => V;
+      readonly left: Folded<K, V> | undefined;
+      readonly entered: Folded<K, V> | undefined;
+    },
+  ): void {
+    const { reduce, filter } = this.#window;
+    const { inverse, left, entered } = moved;
+    const previous = state.get(0, id);
+    let value: V;
+    if (previous === undefined) {
+      // A new key, or one that the filter had let go while some of its values were still in the window.
+      const folded = foldKey(state, id, window, reduce);
+      if (folded === undefined) return;
+      value = folded;
+    } else {
+      value = copyPlain(previous.value) as V;
+      if (left !== undefined) value = inverse(value, left.value);
+      if (entered !== undefined) value = reduce(value, entered.value);
+    }
+    if (filter === undefined || filter([key, value])) state.put(0, id, key, value);
+    else if (previous !== undefined) state.remove(0, id);
+  }
+
+  *#foldPanes(state: StatePartition, panes: PaneRange): Steps<Map<KeyIdentity, Folded<K, V>>> {
     const reduce = this.#window.reduce;
     const byKey = new Map<KeyIdentity, Folded<K, V>>();
     for (const pane of state.panes()) {
       if (pane === 0 || pane < panes.first || pane > panes.last) continue;
-      state.forEach(pane, (id, cell) => {
+      yield* state.visit(pane, (id, cell) => {
         const value = copyPlain(cell.value) as V;
         const folded = byKey.get(id);
         if (folded === undefined) byKey.set(id, { key: copyPlain(cell.key) as K, value });

@@ -2,13 +2,13 @@ import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { copyPlain, equalPlain } from '../base/plain-data.ts';
 import type { Duration, Time } from '../base/time.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
-import { andThen } from '../rdd/task.ts';
 import type { Cell, StatePartition } from '../state/state-partition.ts';
 import { type SchemaOption, ValueSchema } from '../state/state-schema.ts';
 import type { Batch } from './batch.ts';
-import { type InitialState, InitialStateLoader } from './initial-state.ts';
+import { type InitialState, type InitialStateLoad, InitialStateLoader } from './initial-state.ts';
 import {
   keyedTable,
   StatefulNode,
@@ -146,14 +146,18 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
       node: this,
       batch,
       keepsKeys: false,
-      step: (state, rows, partition) => {
-        load?.(state, partition, this.#touchMs(batch));
-        return this.#step(state, rows, batch);
-      },
+      step: (state, rows, partition) => this.#step(state, rows, partition, batch, load),
     });
   }
 
-  #step(state: StatePartition, rows: readonly (readonly [K, V])[], batch: Batch): Exclude<M, undefined>[] {
+  *#step(
+    state: StatePartition,
+    rows: readonly (readonly [K, V])[],
+    partition: number,
+    batch: Batch,
+    load: InitialStateLoad | undefined,
+  ): Steps<Exclude<M, undefined>[]> {
+    if (load !== undefined) yield* load(state, partition, this.#touchMs(batch));
     const run = this.#spec.run;
     const touched = new Map<KeyIdentity, StateSlot<S>>();
     const out: Exclude<M, undefined>[] = [];
@@ -168,17 +172,21 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
       slot.beginCall();
       const mapped = run(key, value, slot, batch.time);
       if (mapped !== undefined) out.push(mapped as Exclude<M, undefined>);
+      if ((i + 1) % keysPerStep === 0) yield;
     }
     if (this.#spec.timeoutMs !== undefined) {
-      for (const cell of state.expiring(this.timeoutThresholdMs(batch))) {
-        const id = keyIdentity(cell.key);
-        if (touched.has(id)) continue;
+      yield* state.expiring(this.timeoutThresholdMs(batch), (id, cell) => {
+        if (touched.has(id)) return;
         const mapped = run(copyPlain(cell.key) as K, undefined, new StateSlot<S>(cell.key, cell, true), batch.time);
         if (mapped !== undefined) out.push(mapped as Exclude<M, undefined>);
         state.remove(0, id);
-      }
+      });
     }
-    for (const [id, slot] of touched) slot.store(state, id, this.#touchMs(batch));
+    let count = 0;
+    for (const [id, slot] of touched) {
+      slot.store(state, id, this.#touchMs(batch));
+      if (++count % keysPerStep === 0) yield;
+    }
     return out;
   }
 
@@ -204,14 +212,14 @@ export class StateSnapshotNode<K, S> extends StreamNode<[K, S]> {
       name: 'stateSnapshots',
       numPartitions: advanced.numPartitions,
       dependencies: [advanced],
-      pipe: (partition, task, push) =>
-        andThen(
-          andThen(
-            advanced.pipe(partition, task, () => {}),
-            () => (table.isLoaded ? undefined : table.ensureLoaded()),
-          ),
-          () => table.partition(partition).forEach(0, (_id, { key, value }) => push([key as K, copyPlain(value) as S])),
-        ),
+      pipe: async (partition, task, push) => {
+        await advanced.pipe(partition, task, () => {});
+        if (!table.isLoaded) await table.ensureLoaded();
+        const states = table
+          .partition(partition)
+          .visit(0, (_id, { key, value }) => push([key as K, copyPlain(value) as S]));
+        await batch.rdds.turns.run(states, task.signal);
+      },
     });
   }
 }

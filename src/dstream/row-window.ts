@@ -1,6 +1,7 @@
 import { keyIdentity } from '../base/canonical-key.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import type { Duration } from '../base/time.ts';
+import type { Steps } from '../base/turns.ts';
 import { RDD } from '../rdd/rdd.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { TaskContext } from '../rdd/task.ts';
@@ -14,14 +15,19 @@ import type { StreamNode } from './stream-node.ts';
 /** The schema is that of the rows. */
 export interface RowWindowOptions<T> extends UidOption, SchemaOption<T> {}
 
-/** Where a slice of rows came from; also its key in the state: [batch time, partition]. */
-type SliceKey = readonly [timeMs: number, partition: number];
+/** Where rows came from. */
+type Slice = readonly [timeMs: number, partition: number];
+/** Some of the rows of a slice; also their key in the state. A slice with rows has a chunk 0. */
+type ChunkKey = readonly [...Slice, chunk: number];
+
+// A cell is stored and read in one piece.
+const rowsPerChunk = 1024;
 
 /**
  * Spark's `window`: the rows of all batches in (t - length, t].
  *
- * The rows of each batch are written to the state once, one cell per partition, in a pane per batch, and dropped with it. So a restart needs neither the source's history nor the operators above, which may be stateful
- * themselves or changed since. Partitions of the window are those of its batches, oldest first, as in Spark.
+ * The rows of each batch are written to the state once, some cells per partition, in a pane per batch, and dropped with
+ * it. So a restart needs neither the source's history nor the operators above, which may be stateful themselves or changed since. Partitions of the window are those of its batches, oldest first, as in Spark.
  */
 export class RowWindowNode<T> extends StatefulNode<T> {
   readonly #parent: StreamNode<T>;
@@ -41,7 +47,7 @@ export class RowWindowNode<T> extends StatefulNode<T> {
       table: new StateTable({
         uid,
         numPartitions: 1,
-        partitionOf: (key) => (key as SliceKey)[1],
+        partitionOf: (key) => (key as ChunkKey)[1],
         schema: new ValueSchema(uid, options.schema, 'elements'),
       }),
       parameters: { lengthMs: length.milliseconds, slideMs, paneMs: parent.slideMs },
@@ -72,19 +78,30 @@ export class RowWindowNode<T> extends StatefulNode<T> {
       this.#dropOld(this.table.partition(p), batch);
     }
     if (parent === undefined) return undefined;
-    const step = (state: StatePartition, rows: readonly T[], partition: number): never[] => {
-      this.#dropOld(state, batch);
-      const key: SliceKey = [batch.timeMs, partition];
-      if (rows.length > 0) state.put(this.#pane(batch.timeMs, batch), keyIdentity(key), key, rows);
-      return [];
-    };
-    return new StateRDD<T, never>({ parent, node: this, batch, keepsKeys: false, step });
+    return new StateRDD<T, never>({
+      parent,
+      node: this,
+      batch,
+      keepsKeys: false,
+      step: (state, rows, partition) => this.#step(state, rows, partition, batch),
+    });
+  }
+
+  *#step(state: StatePartition, rows: readonly T[], partition: number, batch: Batch): Steps<never[]> {
+    this.#dropOld(state, batch);
+    const pane = this.#pane(batch.timeMs, batch);
+    for (let chunk = 0; chunk * rowsPerChunk < rows.length; chunk++) {
+      const key: ChunkKey = [batch.timeMs, partition, chunk];
+      state.put(pane, keyIdentity(key), key, rows.slice(chunk * rowsPerChunk, (chunk + 1) * rowsPerChunk));
+      yield;
+    }
+    return [];
   }
 
   protected override compute(batch: Batch): RDD<T> {
-    return new RowWindowRDD<T>(batch.rdds, this.#slices(batch), ([timeMs, partition]) => {
-      const cell = this.table.partition(partition).get(this.#pane(timeMs, batch), keyIdentity([timeMs, partition]));
-      return (cell?.value ?? []) as readonly T[];
+    return new RowWindowRDD<T>(batch.rdds, this.#slices(batch), ([timeMs, partition], chunk) => {
+      const key: ChunkKey = [timeMs, partition, chunk];
+      return this.table.partition(partition).get(this.#pane(timeMs, batch), keyIdentity(key))?.value as readonly T[];
     });
   }
 
@@ -99,15 +116,15 @@ export class RowWindowNode<T> extends StatefulNode<T> {
   }
 
   /** What the window is made of, by batch, then partition: slices that are committed, then those of this batch. */
-  #slices(batch: Batch): SliceKey[] {
+  #slices(batch: Batch): Slice[] {
     const oldestMs = batch.timeMs - this.#lengthMs;
-    const slices: SliceKey[] = [];
+    const slices: Slice[] = [];
     for (let p = 0; p < this.table.numPartitions; p++) {
       const state = this.table.partition(p);
       for (const pane of state.panes()) {
         state.forEach(pane, (_id, { key }) => {
-          const slice = key as SliceKey;
-          if (slice[0] > oldestMs && slice[0] < batch.timeMs) slices.push(slice);
+          const [timeMs, partition, chunk] = key as ChunkKey;
+          if (chunk === 0 && timeMs > oldestMs && timeMs < batch.timeMs) slices.push([timeMs, partition]);
         });
       }
     }
@@ -118,23 +135,32 @@ export class RowWindowNode<T> extends StatefulNode<T> {
   }
 }
 
+/** Undefined: the slice has no such chunk. */
+type LoadChunk<T> = (slice: Slice, chunk: number) => readonly T[] | undefined;
+
 /** The slices of a window, one partition each. Its batch's own slices are there once the state has advanced. */
 class RowWindowRDD<T> extends RDD<T> {
   readonly numPartitions: number;
   readonly dependencies = [];
-  readonly #slices: readonly SliceKey[];
-  readonly #load: (slice: SliceKey) => readonly T[];
+  readonly #slices: readonly Slice[];
+  readonly #load: LoadChunk<T>;
 
-  constructor(context: RddContext, slices: readonly SliceKey[], load: (slice: SliceKey) => readonly T[]) {
+  constructor(context: RddContext, slices: readonly Slice[], load: LoadChunk<T>) {
     super(context, 'window');
     this.numPartitions = slices.length;
     this.#slices = slices;
     this.#load = load;
   }
 
-  override pipe(partition: number, _task: TaskContext, push: (row: T) => void): void {
-    const rows = this.#load(this.#slices[partition]!);
-    // Copies: what a user's function does to a row must not reach the committed state.
-    for (let i = 0; i < rows.length; i++) push(copyPlain(rows[i]!));
+  override async pipe(partition: number, task: TaskContext, push: (row: T) => void): Promise<void> {
+    const { turns } = this.context;
+    const slice = this.#slices[partition]!;
+    for (let chunk = 0; ; chunk++) {
+      const rows = this.#load(slice, chunk);
+      if (rows === undefined) return;
+      // Copies: what a user's function does to a row must not reach the committed state.
+      for (let i = 0; i < rows.length; i++) push(copyPlain(rows[i]!));
+      if (turns.isOver) await turns.giveUnlessAborted(task.signal);
+    }
   }
 }

@@ -1,5 +1,6 @@
 import type { KeyIdentity } from '../base/canonical-key.ts';
 import { copyPlain } from '../base/plain-data.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 
 /** One key of a window. */
@@ -46,27 +47,33 @@ export class SlidingFold<K, V> {
   }
 
   /** Moves on to the window that ends with pane `last`. `state` still holds the panes that leave. */
-  slideTo(last: number, state: StatePartition): void {
+  *slideTo(last: number, state: StatePartition): Steps {
     const previous = this.#last;
-    this.#last = undefined; // A function that throws leaves a half-moved window: the next try rebuilds it.
+    // A function that throws, or an attempt that is given up, leaves a half-moved window: the next try rebuilds it.
+    this.#last = undefined;
     const blockEnd = this.#blockEnd(last);
     if (previous === undefined || previous >= last || this.#blockEnd(previous) !== blockEnd) {
-      this.#rebuild(last, blockEnd, state);
+      yield* this.#rebuild(last, blockEnd, state);
     } else {
       const panes = state.panes();
       const first = last - this.#panesPerWindow + 1;
       const firstBefore = previous - this.#panesPerWindow + 1;
       const touched = new Set<WindowKey<K, V>>();
-      for (const pane of panes) if (pane > 0 && pane >= firstBefore && pane < first) this.#leave(pane, state, touched);
-      for (const pane of panes) if (pane > previous && pane <= last) this.#enter(pane, state, touched);
-      for (const windowKey of touched) this.#combine(windowKey);
+      for (const pane of panes) {
+        if (pane > 0 && pane >= firstBefore && pane < first) yield* this.#leave(pane, state, touched);
+      }
+      for (const pane of panes) if (pane > previous && pane <= last) yield* this.#enter(pane, state, touched);
+      yield* this.#combineEach(touched);
     }
     this.#last = last;
   }
 
-  rows(): [K, V][] {
+  *rows(): Steps<[K, V][]> {
     const rows: [K, V][] = [];
-    for (const { key, value } of this.#keys.values()) rows.push([copyPlain(key), copyPlain(value)]);
+    for (const { key, value } of this.#keys.values()) {
+      rows.push([copyPlain(key), copyPlain(value)]);
+      if (rows.length % keysPerStep === 0) yield;
+    }
     return rows;
   }
 
@@ -75,21 +82,23 @@ export class SlidingFold<K, V> {
     return Math.floor(last / this.#panesPerWindow) * this.#panesPerWindow;
   }
 
-  #rebuild(last: number, blockEnd: number, state: StatePartition): void {
+  *#rebuild(last: number, blockEnd: number, state: StatePartition): Steps {
     this.#keys = new Map();
     const first = Math.max(1, last - this.#panesPerWindow + 1);
     const panes = state.panes().filter((pane) => pane >= first && pane <= last);
-    for (const pane of panes.filter((candidate) => candidate <= blockEnd).reverse()) this.#extendSuffixes(pane, state);
+    for (const pane of panes.filter((candidate) => candidate <= blockEnd).reverse()) {
+      yield* this.#extendSuffixes(pane, state);
+    }
     const all = new Set<WindowKey<K, V>>();
     for (const pane of panes) {
-      if (pane > blockEnd) this.#enter(pane, state, all);
-      else this.#moveToEnd(pane, state);
+      if (pane > blockEnd) yield* this.#enter(pane, state, all);
+      else yield* this.#moveToEnd(pane, state);
     }
-    for (const windowKey of this.#keys.values()) this.#combine(windowKey);
+    yield* this.#combineEach(this.#keys.values());
   }
 
-  #extendSuffixes(pane: number, state: StatePartition): void {
-    state.forEach(pane, (id, cell) => {
+  #extendSuffixes(pane: number, state: StatePartition): Steps {
+    return state.visit(pane, (id, cell) => {
       const own = copyPlain(cell.value) as V;
       const windowKey = this.#keys.get(id);
       if (windowKey === undefined) {
@@ -101,8 +110,8 @@ export class SlidingFold<K, V> {
     });
   }
 
-  #enter(pane: number, state: StatePartition, touched: Set<WindowKey<K, V>>): void {
-    state.forEach(pane, (id, cell) => {
+  #enter(pane: number, state: StatePartition, touched: Set<WindowKey<K, V>>): Steps {
+    return state.visit(pane, (id, cell) => {
       const entered = copyPlain(cell.value) as V;
       const windowKey = this.#keys.get(id) ?? newKey(cell.key as K, [], entered);
       windowKey.prefix = windowKey.hasPrefix ? this.#reduce(windowKey.prefix as V, entered) : entered;
@@ -113,8 +122,8 @@ export class SlidingFold<K, V> {
     });
   }
 
-  #leave(pane: number, state: StatePartition, touched: Set<WindowKey<K, V>>): void {
-    state.forEach(pane, (id) => {
+  #leave(pane: number, state: StatePartition, touched: Set<WindowKey<K, V>>): Steps {
+    return state.visit(pane, (id) => {
       const windowKey = this.#keys.get(id);
       if (windowKey === undefined) return;
       windowKey.suffixes.pop();
@@ -127,12 +136,20 @@ export class SlidingFold<K, V> {
     });
   }
 
-  #moveToEnd(pane: number, state: StatePartition): void {
-    state.forEach(pane, (id) => {
+  #moveToEnd(pane: number, state: StatePartition): Steps {
+    return state.visit(pane, (id) => {
       const windowKey = this.#keys.get(id)!;
       this.#keys.delete(id);
       this.#keys.set(id, windowKey);
     });
+  }
+
+  *#combineEach(windowKeys: Iterable<WindowKey<K, V>>): Steps {
+    let count = 0;
+    for (const windowKey of windowKeys) {
+      this.#combine(windowKey);
+      if (++count % keysPerStep === 0) yield;
+    }
   }
 
   #combine(windowKey: WindowKey<K, V>): void {

@@ -1,4 +1,5 @@
 import { TidemarkError } from '../base/errors.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import { HashPartitioner, type Partitioner } from '../rdd/partitioner.ts';
 import { RDD } from '../rdd/rdd.ts';
 import type { TaskContext } from '../rdd/task.ts';
@@ -98,8 +99,11 @@ export abstract class StatefulNode<T> extends StreamNode<T> {
   }
 }
 
-/** Rows of one partition in, rows out, with the state of that partition at hand. Synchronous: state never waits for I/O. */
-export type StateStep<In, Out> = (state: StatePartition, rows: readonly In[], partition: number) => Out[];
+/**
+ * Rows of one partition in, rows out, with the state of that partition at hand. State never waits for I/O; other work may
+ * run between two steps, and an attempt may be left there for good.
+ */
+export type StateStep<In, Out> = (state: StatePartition, rows: readonly In[], partition: number) => Steps<Out[]>;
 
 interface StateRDDFields<In, Out> {
   readonly parent: RDD<In>;
@@ -110,12 +114,18 @@ interface StateRDDFields<In, Out> {
   readonly step: StateStep<In, Out>;
 }
 
-/** Runs a step once per partition and batch, however often its rows are read, and anew for each attempt of a task. */
+/**
+ * Runs a step once per partition and batch, however often its rows are read, and anew for each attempt of a task.
+ *
+ * Invariant
+ *   S1. An attempt that fails, or is left because the job was stopped, leaves no trace: rows are kept when all is sealed,
+ *       and the next attempt begins with an empty overlay.
+ */
 export class StateRDD<In, Out> extends RDD<Out> {
   readonly numPartitions: number;
   readonly dependencies: readonly RDD<In>[];
   readonly #fields: StateRDDFields<In, Out>;
-  readonly #rows: (readonly Out[] | undefined)[] = [];
+  readonly #rows: (Promise<readonly Out[]> | undefined)[] = [];
 
   constructor(fields: StateRDDFields<In, Out>) {
     const { parent, node, keepsKeys } = fields;
@@ -126,26 +136,36 @@ export class StateRDD<In, Out> extends RDD<Out> {
   }
 
   override async pipe(partition: number, task: TaskContext, push: (row: Out) => void): Promise<void> {
-    let rows = this.#rows[partition];
-    if (rows === undefined) {
-      const { parent, node, step } = this.#fields;
-      const state = node.table.partition(partition);
-      state.begin();
-      const input: In[] = [];
-      await parent.pipe(partition, task, (row) => {
-        input.push(row);
-      });
-      if (!node.table.isLoaded) await node.table.ensureLoaded(node.restoresLazily ? keysOf(input) : undefined);
-      try {
-        rows = step(state, input, partition);
-        // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
-        state.seal();
-      } catch (error) {
-        throw ofOperator(node, error);
-      }
-      this.#rows[partition] = rows;
+    this.#rows[partition] ??= this.#advance(partition, task).catch((error) => {
+      this.#rows[partition] = undefined;
+      throw error;
+    });
+    const rows = await this.#rows[partition];
+    const { turns } = this.context;
+    for (let i = 0; i < rows.length; i++) {
+      push(rows[i]!);
+      if ((i + 1) % keysPerStep === 0 && turns.isOver) await turns.giveUnlessAborted(task.signal);
     }
-    for (let i = 0; i < rows.length; i++) push(rows[i]!);
+  }
+
+  async #advance(partition: number, task: TaskContext): Promise<readonly Out[]> {
+    const { parent, node, step } = this.#fields;
+    const { turns } = this.context;
+    const state = node.table.partition(partition);
+    state.begin();
+    const input: In[] = [];
+    await parent.pipe(partition, task, (row) => {
+      input.push(row);
+    });
+    if (!node.table.isLoaded) await node.table.ensureLoaded(node.restoresLazily ? keysOf(input) : undefined);
+    try {
+      const rows = await turns.run(step(state, input, partition), task.signal);
+      // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
+      await turns.run(state.sealSteps(), task.signal);
+      return rows;
+    } catch (error) {
+      throw ofOperator(node, error);
+    }
   }
 }
 

@@ -2,12 +2,13 @@ import { type KeyIdentity, keyIdentity } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { copyPlain, equalPlain } from '../base/plain-data.ts';
 import type { Time } from '../base/time.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 import { type SchemaOption, ValueSchema } from '../state/state-schema.ts';
 import type { Batch } from './batch.ts';
-import { type InitialState, InitialStateLoader } from './initial-state.ts';
+import { type InitialState, type InitialStateLoad, InitialStateLoader } from './initial-state.ts';
 import { keyedTable, StatefulNode, type StatefulOptions, StateRDD, statePartitioner } from './stateful-node.ts';
 import type { StreamNode } from './stream-node.ts';
 
@@ -74,21 +75,33 @@ export class UpdateStateNode<K, V, S> extends StatefulNode<[K, S]> {
       node: this,
       batch,
       keepsKeys: true,
-      step: (state, rows, partition) => {
-        load?.(state, partition, 0);
-        const { byPartition } = this.#update;
-        return byPartition === undefined
-          ? this.#stepByKey(state, rows, batch.time)
-          : this.#stepByPartition(state, rows, byPartition, partition, batch.time);
-      },
+      step: (state, rows, partition) => this.#step(state, rows, partition, batch.time, load),
     });
   }
 
-  #stepByKey(state: StatePartition, rows: readonly (readonly [K, V])[], time: Time): [K, S][] {
-    const update = this.#update.byKey!;
-    const groups = groupValues(rows);
+  *#step(
+    state: StatePartition,
+    rows: readonly (readonly [K, V])[],
+    partition: number,
+    time: Time,
+    load: InitialStateLoad | undefined,
+  ): Steps<[K, S][]> {
+    if (load !== undefined) yield* load(state, partition, 0);
+    const groups = yield* groupValues(rows);
+    const { byKey, byPartition } = this.#update;
+    return byPartition === undefined
+      ? yield* this.#stepByKey(state, groups, byKey!, time)
+      : yield* this.#stepByPartition(state, groups, byPartition, partition, time);
+  }
+
+  *#stepByKey(
+    state: StatePartition,
+    groups: ValueGroups<K, V>,
+    update: StateUpdate<K, V, S>,
+    time: Time,
+  ): Steps<[K, S][]> {
     const out: [K, S][] = [];
-    state.forEach(0, (id, cell) => {
+    yield* state.visit(0, (id, cell) => {
       const after = update(groups.get(id)?.values ?? [], copyPlain(cell.value) as S, cell.key as K, time);
       groups.delete(id);
       if (after === undefined) {
@@ -98,26 +111,29 @@ export class UpdateStateNode<K, V, S> extends StatefulNode<[K, S]> {
       if (!equalPlain(after, cell.value)) state.put(0, id, cell.key, after);
       out.push([copyPlain(cell.key) as K, after]);
     });
+    let count = 0;
     for (const [id, group] of groups) {
       const after = update(group.values, undefined, group.key, time);
-      if (after === undefined) continue;
-      state.put(0, id, group.key, after);
-      out.push([group.key, after]);
+      if (after !== undefined) {
+        state.put(0, id, group.key, after);
+        out.push([group.key, after]);
+      }
+      if (++count % keysPerStep === 0) yield;
     }
     return out;
   }
 
-  #stepByPartition(
+  /** The function is given an iterable; while it takes from that, nobody else has a turn. */
+  *#stepByPartition(
     state: StatePartition,
-    rows: readonly (readonly [K, V])[],
+    groups: ValueGroups<K, V>,
     update: PartitionStateUpdate<K, V, S>,
     partition: number,
     time: Time,
-  ): [K, S][] {
-    const groups = groupValues(rows);
+  ): Steps<[K, S][]> {
     const input: [K, V[], S | undefined][] = [];
     const before = new Map<KeyIdentity, unknown>();
-    state.forEach(0, (id, cell) => {
+    yield* state.visit(0, (id, cell) => {
       before.set(id, cell.value);
       input.push([cell.key as K, groups.get(id)?.values ?? [], copyPlain(cell.value) as S]);
       groups.delete(id);
@@ -132,6 +148,7 @@ export class UpdateStateNode<K, V, S> extends StatefulNode<[K, S]> {
       kept.add(id);
       if (!before.has(id) || !equalPlain(after, before.get(id))) state.put(0, id, key, after);
       out.push([key, after]);
+      if (out.length % keysPerStep === 0) yield;
     }
     for (const id of before.keys()) if (!kept.has(id)) state.remove(0, id);
     return out;
@@ -153,14 +170,18 @@ export class UpdateStateNode<K, V, S> extends StatefulNode<[K, S]> {
   }
 }
 
-function groupValues<K, V>(rows: readonly (readonly [K, V])[]): Map<KeyIdentity, { key: K; values: V[] }> {
-  const groups = new Map<KeyIdentity, { key: K; values: V[] }>();
+/** The values of a batch by key, in order. */
+type ValueGroups<K, V> = Map<KeyIdentity, { readonly key: K; readonly values: V[] }>;
+
+function* groupValues<K, V>(rows: readonly (readonly [K, V])[]): Steps<ValueGroups<K, V>> {
+  const groups: ValueGroups<K, V> = new Map();
   for (let i = 0; i < rows.length; i++) {
     const [key, value] = rows[i]!;
     const id = keyIdentity(key);
     const group = groups.get(id);
     if (group === undefined) groups.set(id, { key, values: [value] });
     else group.values.push(value);
+    if ((i + 1) % keysPerStep === 0) yield;
   }
   return groups;
 }

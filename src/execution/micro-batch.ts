@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import type { OperatorDelta } from '../checkpoint/records.ts';
 import { Batch } from '../dstream/batch.ts';
 import { planAhead, planBatch } from './batch-plan.ts';
@@ -56,7 +55,7 @@ export async function runMicroBatch(
     effects = await runOutputs(driver, batch, outputs, report);
     await ports.crash('batch:staged');
     await graph.remembered.keepRows(batch, graph.sources);
-    deltas = sealState(driver, batchId);
+    deltas = await sealState(driver);
     driver.recordedPlan = (await planAhead(driver, batchId, timeMs))?.planned;
   } catch (error) {
     for (const { table } of driver.stateful) table.discard();
@@ -76,22 +75,6 @@ export async function runMicroBatch(
   return [...sources.values()].reduce((sum, { records }) => sum + records, 0);
 }
 
-// Merging a key takes about a microsecond.
-const mergedPerTurn = 16_384;
-
-/** Takes over what the batch changed; in a large batch, other work of the process has its turn in between. */
-async function mergeState(driver: Driver): Promise<void> {
-  let count = 0;
-  for (const { table } of driver.stateful) {
-    for (const changed of table.mergeSteps()) {
-      count += changed;
-      if (count < mergedPerTurn) continue;
-      count = 0;
-      await setImmediate();
-    }
-  }
-}
-
 async function advanceState(driver: Driver, batch: Batch): Promise<void> {
   for (const node of driver.stateful) {
     const rdd = node.advance(batch);
@@ -100,6 +83,13 @@ async function advanceState(driver: Driver, batch: Batch): Promise<void> {
   }
 }
 
-export function sealState(driver: Driver, batchId: number): OperatorDelta[] {
-  return driver.stateful.map(({ uid, table }) => ({ uid, ...table.seal(batchId) }));
+export async function sealState({ stateful, rdds }: Driver): Promise<OperatorDelta[]> {
+  const deltas: OperatorDelta[] = [];
+  for (const { uid, table } of stateful) deltas.push({ uid, ...(await rdds.turns.run(table.sealSteps())) });
+  return deltas;
+}
+
+/** Takes over what the batch changed. Not to be interrupted: what is half merged can't be gone on from. */
+export async function mergeState({ stateful, rdds }: Driver): Promise<void> {
+  for (const { table } of stateful) await rdds.turns.run(table.mergeSteps());
 }

@@ -1,5 +1,6 @@
 import { invariant, TidemarkError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
+import type { Turns } from '../base/turns.ts';
 import { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
 import type { CheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import type { StreamStatus } from '../checkpoint/records.ts';
@@ -20,7 +21,7 @@ import type { GraphDescription } from './graph-description.ts';
 import { requireRecoverable } from './graph-diff.ts';
 import { pathGuarantees } from './guarantees.ts';
 import { loadRest } from './load-rest.ts';
-import { sealState } from './micro-batch.ts';
+import { mergeState, sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
 import { type GivenUp, Redeploy } from './redeploy.ts';
 import { refuseOlder } from './sink-delivery.ts';
@@ -73,7 +74,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   const log = checkpoint === undefined ? undefined : await fence(request, redeploy, meter);
   const recovered = log?.recovered;
   const status = recovered?.status;
-  const stateBytes = log === undefined ? 0 : await restoreState(log, redeploy);
+  const stateBytes = log === undefined ? 0 : await restoreState(log, redeploy, rdds.turns);
   for (const note of status === undefined ? [] : redeploy.notes(status)) ports.warn(note);
   await ports.crash('recovery:state-restored');
 
@@ -193,12 +194,12 @@ async function fence(
 }
 
 /** @throws STATE_MISMATCH, CHECKPOINT_CORRUPT */
-async function restoreState({ recovered }: CheckpointLog, redeploy: Redeploy): Promise<number> {
+async function restoreState({ recovered }: CheckpointLog, redeploy: Redeploy, turns: Turns): Promise<number> {
   const { fingerprints } = recovered.status;
   const stored = recovered.storedState();
   let bytes = 0;
   for (const { uid, table, restoresLazily } of redeploy.restored(recovered.status)) {
-    bytes += await table.restoreFrom(stored.get(uid) ?? { extents: [], deltas: [] }, fingerprints[uid]);
+    bytes += await table.restoreFrom(stored.get(uid) ?? { extents: [], deltas: [] }, fingerprints[uid], turns);
     if (!restoresLazily) await table.ensureLoaded();
   }
   return bytes;
@@ -267,15 +268,15 @@ async function startSources(
 }
 
 async function commitStart(driver: Driver): Promise<void> {
-  const { graph, log, zeroTimeMs, stateful } = driver;
+  const { graph, log, zeroTimeMs } = driver;
   await log?.commitBatch({
     batchId: 1,
     batchTimeMs: zeroTimeMs,
     positions: Object.fromEntries(graph.sources.map(({ uid, source }) => [uid, source.position()])),
-    deltas: sealState(driver, 1),
+    deltas: await sealState(driver),
     handles: [],
     receipts: [],
   });
-  for (const { table } of stateful) table.merge();
+  await mergeState(driver);
   driver.lastBatch = { batchId: 1, batchTimeMs: zeroTimeMs };
 }

@@ -1,5 +1,6 @@
 import { SystemClock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
+import { Turns } from '../base/turns.ts';
 import { requestPollMs } from '../checkpoint/checkpoint-options.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import { ListenerBus } from '../observe/listener-bus.ts';
@@ -66,10 +67,10 @@ export class StreamLife implements Stoppable {
     });
     const { random, taskAttemptsMax } = settings;
     const { defaultParallelism } = program.graph;
-    // On a clock of the caller only that clock says what happens when: the runner does not look at the wall's.
-    const now = settings.ports.clock instanceof SystemClock ? undefined : () => 0;
-    const runner = new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax, now });
-    this.rdds = new RddContext({ runner, defaultParallelism, random });
+    // On a clock of the caller only that clock says what happens when: nobody looks at the wall's.
+    const turns = new Turns({ now: settings.ports.clock instanceof SystemClock ? undefined : () => 0 });
+    const runner = new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax, turns });
+    this.rdds = new RddContext({ runner, defaultParallelism, random, turns });
     this.#ended.promise.catch(() => {}); // Reported by awaitTermination, which need not be waiting yet.
   }
 

@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import { TidemarkError, toError } from '../base/errors.ts';
+import { Turns } from '../base/turns.ts';
 import type { RDD } from './rdd.ts';
 import { ShuffleDependency } from './shuffle-dependency.ts';
 import { type JobRunner, runAttempt, type TaskContext } from './task.ts';
@@ -12,14 +12,9 @@ export interface InProcessRunnerOptions {
   readonly concurrentTasksMax?: number | undefined;
   /** Cancels every job of this runner. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds on any scale; only differences count. Default `performance.now`. */
-  readonly now?: (() => number) | undefined;
-  /** Lets the event loop turn once. Default `setImmediate`. */
-  readonly yieldToLoop?: (() => Promise<unknown>) | undefined;
+  /** Between tasks others have their turn when it is time. Default: by the wall clock. */
+  readonly turns?: Turns | undefined;
 }
-
-/** Longest stretch without letting timers, sockets and heartbeats run, measured between tasks. */
-const stretchMsMax = 10;
 
 type Task<R> = (partition: number, context: TaskContext) => R | Promise<R>;
 
@@ -33,17 +28,13 @@ export class InProcessRunner implements JobRunner {
   readonly #attemptsMax: number;
   readonly #concurrentMax: number;
   readonly #signal: AbortSignal;
-  readonly #now: () => number;
-  readonly #yieldToLoop: () => Promise<unknown>;
-  #lastYieldMs: number;
+  readonly #turns: Turns;
 
   constructor(options: InProcessRunnerOptions = {}) {
     this.#attemptsMax = checkInteger('taskAttemptsMax', options.taskAttemptsMax ?? 4, 1);
     this.#concurrentMax = checkInteger('concurrentTasksMax', options.concurrentTasksMax ?? 8, 1);
     this.#signal = options.signal ?? new AbortController().signal;
-    this.#now = options.now ?? (() => performance.now());
-    this.#yieldToLoop = options.yieldToLoop ?? (() => setImmediate());
-    this.#lastYieldMs = this.#now();
+    this.#turns = options.turns ?? new Turns();
   }
 
   async run<T, R>(rdd: RDD<T>, task: Task<R>, partitions?: readonly number[]): Promise<R[]> {
@@ -68,7 +59,7 @@ export class InProcessRunner implements JobRunner {
         const index = next++;
         try {
           results[index] = await this.#runTask(rdd, task, partitions[index]!);
-          if (this.#now() - this.#lastYieldMs > stretchMsMax) await this.#yield();
+          if (this.#turns.isOver) await this.#turns.give();
         } catch (error) {
           failures.set(index, error);
         }
@@ -100,11 +91,6 @@ export class InProcessRunner implements JobRunner {
         );
       }
     }
-  }
-
-  async #yield(): Promise<void> {
-    await this.#yieldToLoop();
-    this.#lastYieldMs = this.#now();
   }
 
   #cancelled(rdd: RDD<unknown>): TidemarkError {

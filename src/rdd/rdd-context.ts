@@ -1,5 +1,6 @@
 import { TidemarkError } from '../base/errors.ts';
 import { type Random, SystemRandom } from '../base/random.ts';
+import { Turns } from '../base/turns.ts';
 import type { StoreOptions } from '../storage/open-store.ts';
 import { parseStoreUrl } from '../storage/store-url.ts';
 import {
@@ -28,6 +29,8 @@ export interface RddContextOptions {
   readonly defaultParallelism?: number | undefined;
   /** Seeds of samples, names of checkpoints and commit ids. Default: the system's. */
   readonly random?: Random | undefined;
+  /** The runner's, if it has them: turns of one event loop are counted in one place. Default: by the wall clock. */
+  readonly turns?: Turns | undefined;
 }
 
 /** Where RDD checkpoints go: in `folder` below `url`. */
@@ -45,6 +48,8 @@ export class RddContext {
   /** False: `defaultParallelism` is nobody's wish, and shuffles look at their inputs. */
   readonly isParallelismSet: boolean;
   readonly random: Random;
+  /** For long work within a task. */
+  readonly turns: Turns;
   #checkpointDir: CheckpointDir | undefined;
   #pendingCheckpoints = 0;
   #lastId = -1;
@@ -54,6 +59,7 @@ export class RddContext {
     this.defaultParallelism = checkInteger('defaultParallelism', options.defaultParallelism ?? 2, 1);
     this.isParallelismSet = options.defaultParallelism !== undefined;
     this.random = options.random ?? new SystemRandom();
+    this.turns = options.turns ?? new Turns();
   }
 
   /** The rows as an RDD; slice i holds rows [floor(i*len/n), floor((i+1)*len/n)). The array is not copied. */

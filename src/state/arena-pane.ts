@@ -1,9 +1,20 @@
 import { type BucketRange, bucketCount, bucketOf } from '../base/buckets.ts';
 import type { ByteWriter } from '../base/byte-writer.ts';
-import { type KeyIdentity, keyIdentity, keyOfIdentity } from '../base/canonical-key.ts';
-import { hashIdentity, readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
+import { type KeyIdentity, keyOfIdentity } from '../base/canonical-key.ts';
+import { hashIdentity, identityAt, skipKeyAt } from '../base/key-bytes.ts';
+import type { Steps } from '../base/turns.ts';
 import { EntryArena } from './entry-arena.ts';
-import type { EncodedEntries, EncodePass, NewEntry, Pane, Stamp, StoredCell } from './pane.ts';
+import { mergeRuns } from './merge-runs.ts';
+import {
+  type Aged,
+  byAge,
+  type EncodedEntries,
+  type EncodePass,
+  type NewEntry,
+  type Pane,
+  type Stamp,
+  type StoredCell,
+} from './pane.ts';
 import { readBody, schemaAt, writeGap } from './state-codec.ts';
 
 /** A pane as encoded bytes, an arena per bucket: for many keys. Values are decoded when they are read. */
@@ -96,27 +107,42 @@ export class ArenaPane implements Pane {
     }
   }
 
-  tidy(): void {
-    for (const arena of this.#touched) arena.tidy();
-    this.#touched.clear();
-  }
-
-  forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): void {
-    for (const [arena, slot] of inOrder(this.#arenas)) {
-      const start = arena.startOf(slot);
-      const id = keyIdentity(readKeyAt(arena.bytes, start, skipKeyAt(arena.bytes, start)));
-      visit(id, new ArenaCell(arena, slot, id));
+  /** After many changes: gives back memory. */
+  *tidy(): Steps {
+    for (const arena of this.#touched) {
+      // Not all at the end: whoever goes on in between may touch it again.
+      this.#touched.delete(arena);
+      arena.tidy();
+      yield;
     }
   }
 
-  older(thresholdMs: number, visit: (id: KeyIdentity, cell: StoredCell, ordinal: number) => void): void {
+  *forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): Steps {
+    const runs: Run[] = [];
     for (const arena of this.#arenas) {
-      arena?.older(thresholdMs, (slot) => {
-        const start = arena.startOf(slot);
-        const id = keyIdentity(readKeyAt(arena.bytes, start, skipKeyAt(arena.bytes, start)));
-        visit(id, new ArenaCell(arena, slot, id), arena.ordinalOf(slot));
-      });
+      if (arena === undefined || arena.size === 0) continue;
+      runs.push({ arena, items: arena.slots(), at: 0 });
+      yield;
     }
+    yield* mergeRuns(runs, byOrdinal, ({ arena, items, at }) => {
+      const slot = items[at]!;
+      const id = idAt(arena, slot);
+      visit(id, new ArenaCell(arena, slot, id));
+    });
+  }
+
+  *older(thresholdMs: number): Steps<Aged[][]> {
+    const runs: Aged[][] = [];
+    for (const arena of this.#arenas) {
+      const run: Aged[] = [];
+      arena?.older(thresholdMs, (slot, timeMs) => {
+        run.push({ id: idAt(arena, slot), timeMs, ordinal: arena.ordinalOf(slot) });
+      });
+      if (run.length === 0) continue;
+      runs.push(run.sort(byAge));
+      yield;
+    }
+    return runs;
   }
 
   foreign(bucket: number, version: number, max: number): KeyIdentity[] {
@@ -126,14 +152,17 @@ export class ArenaPane implements Pane {
       const start = arena!.startOf(slot);
       const keyEnd = skipKeyAt(arena!.bytes, start);
       if (schemaAt(arena!.bytes, keyEnd) === version) continue;
-      ids.push(keyIdentity(readKeyAt(arena!.bytes, start, keyEnd)));
+      ids.push(identityAt(arena!.bytes, start, keyEnd));
       if (ids.length === max) break;
     }
     return ids;
   }
 
-  stamps(visit: (stamp: Stamp) => void): void {
-    for (let bucket = 0; bucket < bucketCount; bucket++) this.#stampsOf(bucket, visit);
+  *stamps(visit: (stamp: Stamp) => void): Steps {
+    for (let bucket = 0; bucket < bucketCount; bucket++) {
+      this.#stampsOf(bucket, visit);
+      yield;
+    }
   }
 
   #stampsOf(bucket: number, visit: (stamp: Stamp) => void): void {
@@ -207,48 +236,18 @@ function stampAt(arena: EntryArena, slot: number, stamp: Stamp): void {
 
 interface Run {
   readonly arena: EntryArena;
-  readonly slots: Uint32Array;
+  /** Slots. */
+  readonly items: Uint32Array;
   at: number;
 }
 
-/** Merges the arenas, each of which is in order. */
-function* inOrder(arenas: readonly (EntryArena | undefined)[]): Generator<[EntryArena, number]> {
-  const heap: Run[] = [];
-  for (const arena of arenas) {
-    if (arena === undefined || arena.size === 0) continue;
-    heap.push({ arena, slots: arena.slots(), at: 0 });
-  }
-  for (let i = (heap.length >>> 1) - 1; i >= 0; i--) sink(heap, i);
-  while (heap.length > 0) {
-    const run = heap[0]!;
-    yield [run.arena, run.slots[run.at]!];
-    run.at += 1;
-    if (run.at === run.slots.length) {
-      const last = heap.pop()!;
-      if (heap.length > 0) heap[0] = last;
-    }
-    sink(heap, 0);
-  }
+function byOrdinal(a: Run, b: Run): number {
+  return a.arena.ordinalOf(a.items[a.at]!) - b.arena.ordinalOf(b.items[b.at]!);
 }
 
-function sink(heap: Run[], from: number): void {
-  const run = heap[from];
-  if (run === undefined) return;
-  const ordinal = ordinalOf(run);
-  let i = from;
-  for (;;) {
-    let child = 2 * i + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && ordinalOf(heap[child + 1]!) < ordinalOf(heap[child]!)) child += 1;
-    if (ordinalOf(heap[child]!) >= ordinal) break;
-    heap[i] = heap[child]!;
-    i = child;
-  }
-  heap[i] = run;
-}
-
-function ordinalOf({ arena, slots, at }: Run): number {
-  return arena.ordinalOf(slots[at]!);
+function idAt(arena: EntryArena, slot: number): KeyIdentity {
+  const start = arena.startOf(slot);
+  return identityAt(arena.bytes, start, skipKeyAt(arena.bytes, start));
 }
 
 function writeRuns(

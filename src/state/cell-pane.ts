@@ -2,7 +2,17 @@ import { type BucketRange, bucketOf } from '../base/buckets.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
 import { identityAt, readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
-import type { EncodedEntries, EncodePass, NewEntry, Pane, Stamp, StoredCell } from './pane.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
+import {
+  type Aged,
+  byAge,
+  type EncodedEntries,
+  type EncodePass,
+  type NewEntry,
+  type Pane,
+  type Stamp,
+  type StoredCell,
+} from './pane.ts';
 import { readBody, writeEntry, writeGap } from './state-codec.ts';
 
 interface Cell extends StoredCell {
@@ -93,14 +103,22 @@ export class CellPane implements Pane {
     }
   }
 
-  tidy(): void {}
-
-  forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): void {
-    for (const [id, cell] of this.#sorted()) visit(id, cell);
+  *forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): Steps {
+    let count = 0;
+    for (const [id, cell] of this.#sorted()) {
+      visit(id, cell);
+      if (++count % keysPerStep === 0) yield;
+    }
   }
 
-  older(thresholdMs: number, visit: (id: KeyIdentity, cell: StoredCell, ordinal: number) => void): void {
-    for (const [id, cell] of this.#cells) if (cell.timeMs < thresholdMs) visit(id, cell, cell.ordinal);
+  *older(thresholdMs: number): Steps<Aged[][]> {
+    const run: Aged[] = [];
+    let count = 0;
+    for (const [id, { timeMs, ordinal }] of this.#cells) {
+      if (timeMs < thresholdMs) run.push({ id, timeMs, ordinal });
+      if (++count % keysPerStep === 0) yield;
+    }
+    return [run.sort(byAge)];
   }
 
   foreign(bucket: number, version: number, max: number): KeyIdentity[] {
@@ -113,8 +131,12 @@ export class CellPane implements Pane {
     return ids;
   }
 
-  stamps(visit: (stamp: Stamp) => void): void {
-    for (const cell of this.#cells.values()) visit(cell);
+  *stamps(visit: (stamp: Stamp) => void): Steps {
+    let count = 0;
+    for (const cell of this.#cells.values()) {
+      visit(cell);
+      if (++count % keysPerStep === 0) yield;
+    }
   }
 
   /** Every entry, encoded: to go on in another form. */

@@ -1,5 +1,6 @@
 import { bucketCount } from '../base/buckets.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
+import type { Steps } from '../base/turns.ts';
 import type { Pane } from './pane.ts';
 
 // Values that a batch rewrites in a partition beside those it has written anyway.
@@ -20,12 +21,13 @@ export class ForeignRewrites {
   }
 
   /** Calls `rewrite` for some of them; false: the batch has written that key already. */
-  next(pane: Pane | undefined, version: number, rewrite: (id: KeyIdentity) => boolean): void {
+  *next(pane: Pane | undefined, version: number, rewrite: (id: KeyIdentity) => boolean): Steps {
     let left = rewritesPerBatchMax;
     for (let bucket = this.#bucket; bucket < bucketCount && left > 0; bucket++) {
       const ids = pane?.foreign(bucket, version, left) ?? [];
       if (ids.length === 0 && bucket === this.#bucket) this.#bucket += 1;
       for (const id of ids) if (rewrite(id)) left -= 1;
+      yield;
     }
   }
 }

@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises';
 import { allBuckets, type BucketRange, bucketCount } from '../base/buckets.ts';
 import { TidemarkError } from '../base/errors.ts';
+import type { Steps, Turns } from '../base/turns.ts';
 import type { BucketSums } from './bucket-sums.ts';
 import { Fingerprint } from './fingerprint.ts';
 import type { LedgerRange } from './range-ledger.ts';
@@ -23,8 +23,9 @@ interface Atom {
 interface RestoreTarget {
   readonly uid: string;
   readonly sums: BucketSums;
+  readonly turns: Turns;
   /** `isDirty`: in no extent yet. */
-  apply(bytes: Uint8Array, isDirty: boolean, range: BucketRange): void;
+  apply(bytes: Uint8Array, isDirty: boolean, range: BucketRange): Steps;
 }
 
 /**
@@ -45,19 +46,21 @@ export class LazyRestore {
   readonly #restored = new Fingerprint();
   #left: number;
 
-  /** `deltas`: of the records after the manifest, read. `expected`: the fingerprint after the last of them. */
+  /**
+   * `deltas`: of the records after the manifest, read and cut by {@link atomsOf} the extents. `expected`: the fingerprint
+   * after the last of them.
+   */
   constructor(
     target: RestoreTarget,
     extents: readonly StoredExtent[],
-    deltas: readonly Uint8Array[],
+    deltas: readonly (readonly (Uint8Array | undefined)[])[],
     expected: string,
   ) {
     this.#target = target;
     this.#expected = expected;
     const ranges = atomsOf(extents);
     for (const [index, { from, to }] of ranges.entries()) this.#atomOf.fill(index, from, to);
-    const shared = extents.map((extent) => new SharedExtent(extent, ranges));
-    const cut = deltas.map((bytes) => splitExtent(bytes, ranges));
+    const shared = extents.map((extent) => new SharedExtent(extent, ranges, target.turns));
     this.#atoms = ranges.map((range, index) => {
       const covering = shared.filter(({ extent: { buckets } }) => buckets.from <= range.from && range.to <= buckets.to);
       const base = covering.findLastIndex(({ extent }) => extent.isBase);
@@ -66,7 +69,7 @@ export class LazyRestore {
       return {
         range,
         chain,
-        deltas: cut.flatMap((pieces) => pieces[index] ?? []),
+        deltas: deltas.flatMap((pieces) => pieces[index] ?? []),
         loading: undefined,
         isLoaded: false,
       };
@@ -139,19 +142,17 @@ export class LazyRestore {
 
   async #load(atom: Atom): Promise<void> {
     const { range, chain, deltas } = atom;
-    const { sums } = this.#target;
+    const { sums, turns } = this.#target;
     const pieces = await Promise.all(chain.map((extent) => extent.take(range)));
     // Extents of just these buckets say what they must give.
     for (const [index, bytes] of pieces.entries()) {
       const { buckets, summary } = chain[index]!.extent;
-      if (bytes !== undefined) this.#target.apply(bytes, false, range);
+      if (bytes !== undefined) await turns.run(this.#target.apply(bytes, false, range));
       if (buckets.from === range.from && buckets.to === range.to) {
         this.#verify(sums.fingerprintOf(range).toString(), summary!.fingerprint, range);
       }
-      // A store in memory answers without a turn of the loop.
-      await setImmediate();
     }
-    for (const bytes of deltas) this.#target.apply(bytes, true, range);
+    for (const bytes of deltas) await turns.run(this.#target.apply(bytes, true, range));
     for (const extent of chain) extent.release();
     this.#restored.addAll(sums.fingerprintOf(range));
     atom.isLoaded = true;
@@ -177,10 +178,12 @@ class SharedExtent {
   readonly extent: StoredExtent;
   readers = 0;
   readonly #ranges: readonly BucketRange[];
+  readonly #turns: Turns;
   #cut: Promise<Map<number, Uint8Array>> | undefined;
 
-  constructor(extent: StoredExtent, atoms: readonly BucketRange[]) {
+  constructor(extent: StoredExtent, atoms: readonly BucketRange[], turns: Turns) {
     this.extent = extent;
+    this.#turns = turns;
     const { from, to } = extent.buckets;
     this.#ranges = atoms.filter((atom) => from <= atom.from && atom.to <= to);
   }
@@ -205,7 +208,7 @@ class SharedExtent {
   }
 
   async #readAndCut(): Promise<Map<number, Uint8Array>> {
-    const pieces = splitExtent(await this.extent.read(), this.#ranges);
+    const pieces = await this.#turns.run(splitExtent(await this.extent.read(), this.#ranges));
     const cut = new Map<number, Uint8Array>();
     for (const [index, bytes] of pieces.entries()) if (bytes !== undefined) cut.set(this.#ranges[index]!.from, bytes);
     return cut;
@@ -213,7 +216,7 @@ class SharedExtent {
 }
 
 /** The coarsest ranges that no extent cuts. */
-function atomsOf(extents: readonly StoredExtent[]): BucketRange[] {
+export function atomsOf(extents: readonly StoredExtent[]): BucketRange[] {
   const cuts = new Set([0, bucketCount]);
   for (const { buckets } of extents) cuts.add(buckets.from).add(buckets.to);
   const sorted = [...cuts].sort((a, b) => a - b);

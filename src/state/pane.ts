@@ -1,6 +1,7 @@
 import type { BucketRange } from '../base/buckets.ts';
 import type { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
+import type { Steps } from '../base/turns.ts';
 
 /** An entry as it is committed. */
 export interface StoredCell {
@@ -39,6 +40,18 @@ export interface NewEntry {
   readonly cell: { readonly key: unknown; readonly value: unknown } | undefined;
 }
 
+/** An entry, by the time it was touched last. */
+export interface Aged {
+  readonly id: KeyIdentity;
+  readonly timeMs: number;
+  readonly ordinal: number;
+}
+
+/** From the oldest on; of equal age, in order of arrival. */
+export function byAge(a: Aged, b: Aged): number {
+  return a.timeMs - b.timeMs || a.ordinal - b.ordinal;
+}
+
 /** Which entries an extent takes, and whether they count as stored from then on. */
 export interface EncodePass {
   readonly range: BucketRange;
@@ -62,15 +75,14 @@ export interface Pane {
   remove(id: KeyIdentity): void;
   /** Removes what the buckets hold; `visit` is given the stamps. */
   clear(range: BucketRange, visit: (stamp: Stamp) => void): void;
-  /** After many changes: gives back memory. */
-  tidy(): void;
-  forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): void;
-  /** Entries whose time is before the threshold, in any order. */
-  older(thresholdMs: number, visit: (id: KeyIdentity, cell: StoredCell, ordinal: number) => void): void;
+  /** In order of arrival. Nobody may change the pane meanwhile. */
+  forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): Steps;
+  /** Entries whose time is before the threshold, in runs, each from the oldest on. */
+  older(thresholdMs: number): Steps<Aged[][]>;
   /** Some entries of a bucket whose value has another schema version, `max` at most. */
   foreign(bucket: number, version: number, max: number): KeyIdentity[];
   /** Stamps of all entries, in any order. */
-  stamps(visit: (stamp: Stamp) => void): void;
+  stamps(visit: (stamp: Stamp) => void): Steps;
   /** Appends entries as the placed part of a group (count, first ordinal, then gap and entry), and marks them stored. */
   encode(pass: EncodePass): EncodedEntries;
 }

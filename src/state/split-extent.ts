@@ -1,6 +1,7 @@
 import { type BucketRange, bucketOf } from '../base/buckets.ts';
 import { ByteWriter } from '../base/byte-writer.ts';
 import { hashKeyAt } from '../base/key-bytes.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import { ExtentScanner, writeDrop, writeExtentHead, writeGap, writeGroupHead } from './state-codec.ts';
 
 interface Piece {
@@ -14,7 +15,7 @@ interface Piece {
  * nothing of a range. Whole panes are dropped in all of them.
  * @throws CHECKPOINT_CORRUPT
  */
-export function splitExtent(bytes: Uint8Array, ranges: readonly BucketRange[]): (Uint8Array | undefined)[] {
+export function* splitExtent(bytes: Uint8Array, ranges: readonly BucketRange[]): Steps<(Uint8Array | undefined)[]> {
   const writers = ranges.map(() => {
     const writer = new ByteWriter();
     writeExtentHead(writer, { startsAnew: false, base: undefined, hasMeta: false, meta: undefined });
@@ -24,6 +25,7 @@ export function splitExtent(bytes: Uint8Array, ranges: readonly BucketRange[]): 
   const rangeOf = new Int16Array(256).fill(-1);
   for (const [index, { from, to }] of ranges.entries()) rangeOf.fill(index, from, to);
   const scanner = new ExtentScanner(bytes);
+  let count = 0;
   while (scanner.nextGroup()) {
     const { pane } = scanner;
     if (scanner.dropped) for (const writer of writers) writeDrop(writer, pane);
@@ -32,6 +34,7 @@ export function splitExtent(bytes: Uint8Array, ranges: readonly BucketRange[]): 
       const { kind, start, keyEnd, end, ordinal } = scanner;
       const index = rangeOf[bucketOf(hashKeyAt(scanner.bytes, start, keyEnd))]!;
       if (index >= 0) parts[index]![kind].push({ start, end, ordinal });
+      if (++count % keysPerStep === 0) yield;
     }
     for (const [index, { removed, changed, added }] of parts.entries()) {
       if (removed.length + changed.length + added.length === 0) continue;
@@ -49,6 +52,7 @@ export function splitExtent(bytes: Uint8Array, ranges: readonly BucketRange[]): 
         last = ordinal;
         writer.raw(scanner.bytes, start, end);
       }
+      yield;
     }
   }
   return writers.map((writer) => (writer.length > headBytes ? writer.finish() : undefined));

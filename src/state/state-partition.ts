@@ -1,18 +1,15 @@
-import { type BucketRange, bucketCount, bucketOf } from '../base/buckets.ts';
-import { ByteWriter } from '../base/byte-writer.ts';
-import { type KeyIdentity, keyOfIdentity, writeKey } from '../base/canonical-key.ts';
+import type { KeyIdentity } from '../base/canonical-key.ts';
 import { invariant } from '../base/errors.ts';
-import { identityAt } from '../base/key-bytes.ts';
-import { ArenaPane } from './arena-pane.ts';
-import type { BucketSums } from './bucket-sums.ts';
-import { CellPane } from './cell-pane.ts';
+import { finish, keysPerStep, type Steps } from '../base/turns.ts';
 import { type Attempt, Change } from './change.ts';
-import { Fingerprint } from './fingerprint.ts';
+import { CommittedPanes, type TableShare } from './committed-panes.ts';
+import type { Fingerprint } from './fingerprint.ts';
 import { ForeignCell } from './foreign-cell.ts';
 import { ForeignRewrites } from './foreign-rewrites.ts';
-import type { Pane, Stamp, StoredCell } from './pane.ts';
-import { type ExtentScanner, writeDrop, writeGroupHead } from './state-codec.ts';
-import type { ValueSchema } from './state-schema.ts';
+import { mergeRuns } from './merge-runs.ts';
+import { byAge, type StoredCell } from './pane.ts';
+import { type Overlay, type Sealed, seal } from './sealing.ts';
+import type { ExtentScanner } from './state-codec.ts';
 
 /** One key and its value. Cells are handed out to be read; neither must be changed in place or passed on (P1). */
 export interface Cell {
@@ -22,25 +19,6 @@ export interface Cell {
   readonly timeMs: number;
 }
 
-/** What the partitions of a table have in common. */
-export interface TableShare {
-  readonly schema: ValueSchema;
-  /** A pane of more keys is kept as bytes. */
-  readonly cellsMax: number;
-  readonly sums: BucketSums;
-  /** Place of the next new key in the order of arrival. */
-  nextOrdinal: number;
-}
-
-type Overlay = Map<KeyIdentity, Change | undefined>;
-
-interface Sealed {
-  readonly bytes: Uint8Array;
-  /** What the batch adds to the fingerprint and takes from it. */
-  readonly change: Fingerprint;
-  readonly removed: readonly { readonly pane: number; readonly id: KeyIdentity; readonly stamp: Stamp }[];
-}
-
 /**
  * The keyed state of one operator in one partition: committed panes, and the overlay of the batch that is running.
  *
@@ -48,7 +26,8 @@ interface Sealed {
  * and are dropped whole. Small panes are kept decoded, large ones as bytes; nobody outside can tell.
  *
  * Protocol of a batch: `begin` (again for every attempt of the task) -> reads and writes -> `seal` -> then either
- * `merge`, once the record is known to be ours, or `discard`.
+ * `merge`, once the record is known to be ours, or `discard`. What touches many keys comes in steps, between which other
+ * work may run, also on other partitions; an attempt may be left between any two, and `begin` or `discard` forgets it.
  *
  * Invariants
  *   P1. A committed cell changes only in `merge`. `seal` takes private copies of keys and values, so neither the user's
@@ -60,17 +39,20 @@ interface Sealed {
  */
 export class StatePartition {
   readonly #share: TableShare;
-  readonly #panes = new Map<number, Pane>();
+  readonly #committed: CommittedPanes;
   readonly #changed = new Map<number, Overlay>();
   readonly #dropped = new Set<number>();
   readonly #foreign = new ForeignRewrites();
-  /** Gone since the last extent of their bucket, by pane and bucket. */
-  readonly #removed = new Map<number, Set<KeyIdentity>>();
   #sealed: Sealed | undefined;
   #attempt: Attempt = { source: undefined };
 
   constructor(share: TableShare) {
     this.#share = share;
+    this.#committed = new CommittedPanes(share);
+  }
+
+  get committed(): CommittedPanes {
+    return this.#committed;
   }
 
   /** Starts an attempt: forgets what an earlier attempt of the same batch wrote. */
@@ -84,7 +66,7 @@ export class StatePartition {
       const changed = overlay.get(id);
       if (changed !== undefined || overlay.has(id)) return changed?.current();
     }
-    const cell = this.#dropped.has(pane) ? undefined : this.#panes.get(pane)?.get(id);
+    const cell = this.#dropped.has(pane) ? undefined : this.#committed.get(pane)?.get(id);
     return cell === undefined ? undefined : this.#current(cell);
   }
 
@@ -110,7 +92,7 @@ export class StatePartition {
   /** Panes that hold keys, ascending. */
   panes(): number[] {
     const panes = new Set<number>();
-    for (const pane of this.#panes.keys()) if (!this.#dropped.has(pane)) panes.add(pane);
+    for (const pane of this.#committed.numbers()) if (!this.#dropped.has(pane)) panes.add(pane);
     for (const pane of this.#changed.keys()) panes.add(pane);
     return [...panes].sort((a, b) => a - b);
   }
@@ -119,10 +101,10 @@ export class StatePartition {
    * Visits the cells of a pane as the running batch sees them, in order of arrival (P2). The visitor may write to the
    * key it is given. A callback, not an iterator: updateStateByKey visits every key of every batch.
    */
-  forEach(pane: number, visit: (id: KeyIdentity, cell: Cell) => void): void {
+  *visit(pane: number, visit: (id: KeyIdentity, cell: Cell) => void): Steps {
     const overlay = this.#changed.get(pane);
-    const committed = this.#dropped.has(pane) ? undefined : this.#panes.get(pane);
-    committed?.forEach((id, cell) => {
+    const committed = this.#dropped.has(pane) ? undefined : this.#committed.get(pane);
+    const steps = committed?.forEach((id, cell) => {
       if (overlay === undefined || !overlay.has(id)) {
         visit(id, this.#current(cell));
       } else {
@@ -130,79 +112,45 @@ export class StatePartition {
         if (changed !== undefined) visit(id, changed.current());
       }
     });
-    if (overlay !== undefined) {
-      for (const [id, cell] of overlay) if (cell !== undefined && !committed?.has(id)) visit(id, cell.current());
+    if (steps !== undefined) yield* steps;
+    let count = 0;
+    for (const [id, cell] of overlay ?? []) {
+      if (cell !== undefined && !committed?.has(id)) visit(id, cell.current());
+      if (++count % keysPerStep === 0) yield;
     }
+  }
+
+  /** `visit` at once. */
+  forEach(pane: number, visit: (id: KeyIdentity, cell: Cell) => void): void {
+    finish(this.visit(pane, visit));
   }
 
   /** Committed cells of pane 0 last touched strictly before `thresholdMs` and untouched in the running batch, oldest first. */
-  expiring(thresholdMs: number): Cell[] {
-    const due: { readonly cell: Cell; readonly timeMs: number; readonly ordinal: number }[] = [];
-    this.#panes.get(0)?.older(thresholdMs, (id, cell, ordinal) => {
-      if (!this.isChanged(0, id)) due.push({ cell: this.#current(cell), timeMs: cell.timeMs, ordinal });
-    });
-    due.sort((a, b) => a.timeMs - b.timeMs || a.ordinal - b.ordinal);
-    return due.map(({ cell }) => cell);
+  *expiring(thresholdMs: number, visit: (id: KeyIdentity, cell: Cell) => void): Steps {
+    const committed = this.#committed.get(0);
+    if (committed === undefined) return;
+    const aged = yield* committed.older(thresholdMs);
+    const runs = aged.filter(({ length }) => length > 0).map((items) => ({ items, at: 0 }));
+    yield* mergeRuns(
+      runs,
+      (a, b) => byAge(a.items[a.at]!, b.items[b.at]!),
+      ({ items, at }) => {
+        const { id } = items[at]!;
+        if (!this.isChanged(0, id)) visit(id, this.#current(committed.get(id)!));
+      },
+    );
   }
 
   /** Encodes the overlay; after it the batch writes nothing more here. Called again, it gives the same bytes. */
-  seal(): Uint8Array {
-    if (this.#sealed !== undefined) return this.#sealed.bytes;
-    this.#rewriteForeign();
-    const writer = new ByteWriter();
-    const change = new Fingerprint();
-    const before: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
-    const removed: { readonly pane: number; readonly id: KeyIdentity; readonly stamp: Stamp }[] = [];
-    for (const pane of this.#dropped) {
-      this.#panes.get(pane)?.stamps(({ hash, schema }) => change.subtract(hash, schema));
-      writeDrop(writer, pane);
+  *sealSteps(): Steps<Uint8Array> {
+    if (this.#sealed === undefined) {
+      yield* this.#rewriteForeign();
+      const sealed = yield* seal(this.#dropped, this.#changed, this.#committed, this.#share);
+      const { bytes } = sealed;
+      this.#attempt.source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      this.#sealed = sealed;
     }
-    for (const [pane, overlay] of this.#changed) {
-      const committed = this.#panes.get(pane);
-      const gone: KeyIdentity[] = [];
-      const changed: Change[] = [];
-      const added: Change[] = [];
-      for (const [id, cell] of overlay) {
-        if (cell !== undefined) {
-          const isThere = committed?.stampOf(id, before) ?? false;
-          cell.find(id, isThere ? before : undefined);
-          (isThere ? changed : added).push(cell);
-          if (isThere) change.subtract(before.hash, before.schema);
-        } else {
-          // Keys the batch made and removed again leave no trace.
-          const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
-          if (!committed?.stampOf(id, stamp)) continue;
-          gone.push(id);
-          removed.push({ pane, id, stamp });
-          change.subtract(stamp.hash, stamp.schema);
-        }
-      }
-      if (gone.length + changed.length + added.length === 0) continue;
-      writeGroupHead(writer, pane, 'batch');
-      writer.varint(gone.length);
-      for (const id of gone) writeKey(writer, keyOfIdentity(id));
-      writer.varint(changed.length);
-      for (const cell of changed) cell.encode(writer, pane);
-      writer.varint(added.length);
-      if (added.length > 0) writer.varint(this.#share.nextOrdinal);
-      for (const cell of added) {
-        cell.ordinal = this.#share.nextOrdinal++;
-        cell.encode(writer, pane);
-      }
-      const isDecoded = !this.#isLarge(pane, overlay.size);
-      for (const cells of [changed, added]) {
-        for (const cell of cells) {
-          change.add(cell.hash, cell.schema);
-          if (isDecoded) cell.takeCopies();
-          else cell.forgetValue();
-        }
-      }
-    }
-    // The writer is nobody else's: no copy is needed.
-    const bytes = writer.view();
-    this.#attempt.source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#sealed = { bytes, change, removed };
-    return bytes;
+    return this.#sealed.bytes;
   }
 
   /** What the running batch adds to the fingerprint of the table and takes from it. */
@@ -214,34 +162,36 @@ export class StatePartition {
     return this.#dropped;
   }
 
-  /** The batch is committed: its overlay becomes the base. @returns how many keys changed */
-  merge(): number {
+  /** The batch is committed: its overlay becomes the base. Whoever reads in between sees the batch's own view. */
+  *mergeSteps(): Steps {
     if (this.#sealed === undefined) {
       invariant(this.#changed.size === 0 && this.#dropped.size === 0, 'State was changed but not sealed.');
-      return 0;
+      return;
     }
+    const committed = this.#committed;
+    for (const pane of this.#dropped) yield* committed.drop(pane);
     let count = 0;
-    const { sums } = this.#share;
-    const before: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
-    for (const pane of this.#dropped) this.#drop(pane);
     for (const { pane, id, stamp } of this.#sealed.removed) {
-      sums.subtract(stamp);
-      this.#panes.get(pane)?.remove(id);
-      this.#noteRemoved(pane, id, stamp.keyHash);
+      committed.remove(pane, id, stamp);
+      if (++count % keysPerStep === 0) yield;
     }
     for (const [pane, overlay] of this.#changed) {
-      const committed = this.#paneFor(pane, overlay.size);
-      count += overlay.size;
+      let target = committed.paneFor(pane, overlay.size);
       for (const [id, cell] of overlay) {
-        if (cell === undefined) continue;
-        if (cell.isThere) sums.subtract(cell.stampBefore(before));
-        sums.add(cell);
-        committed.set(id, cell);
+        if (cell !== undefined) committed.merge(target, id, cell);
+        if (++count % keysPerStep !== 0) continue;
+        yield;
+        target = committed.paneFor(pane, overlay.size);
       }
     }
-    for (const pane of this.#panes.values()) pane.tidy();
+    yield* committed.tidy();
     this.discard();
-    return count;
+  }
+
+  /** `sealSteps` and `mergeSteps` at once. */
+  commit(): void {
+    finish(this.sealSteps());
+    finish(this.mergeSteps());
   }
 
   discard(): void {
@@ -251,86 +201,16 @@ export class StatePartition {
     this.#attempt = { source: undefined };
   }
 
-  /**
-   * Restores the entry the scanner stands at. `isDirty`: it is in no extent yet. `expected`: about how many keys the pane
-   * gets, so that one of many is never decoded first.
-   * @returns what it adds to the fingerprint is in the sums.
-   */
+  /** Restores the entry the scanner stands at: see {@link CommittedPanes.restore}. */
   restore(scanner: ExtentScanner, keyHash: number, isDirty: boolean, expected: number): void {
-    const { pane, kind, start, keyEnd, end, timeMs, schema, hash, ordinal, bytes: source } = scanner;
-    const { sums } = this.#share;
-    const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash };
-    const target = this.#paneFor(pane, expected);
-    if (kind === 'removed') {
-      const id = identityAt(source, start, keyEnd);
-      if (target.stampOf(id, stamp)) sums.subtract(stamp);
-      target.remove(id);
-      if (isDirty) this.#noteRemoved(pane, id, keyHash);
-      return;
-    }
-    const isPlaced = kind === 'added';
-    sums.add({ keyHash, hash, schema, size: end - start });
-    const entry = { source, start, end, keyHash, hash, timeMs, schema, ordinal, isPlaced, isDirty, cell: undefined };
-    if (target.restore(entry, keyEnd, stamp)) sums.subtract(stamp);
-    if (pane === 0 && schema !== this.#share.schema.version) this.#foreign.met();
-  }
-
-  /** The whole state of these buckets follows. */
-  restoreBase(range: BucketRange): void {
-    for (const pane of this.#panes.values()) pane.clear(range, (stamp) => this.#share.sums.subtract(stamp));
-  }
-
-  restoreDrop(pane: number): void {
-    this.#drop(pane);
-  }
-
-  /** After entries were restored. */
-  restored(): void {
-    for (const pane of this.#panes.values()) pane.tidy();
-  }
-
-  /**
-   * Appends what the buckets hold: all of it, or what is in no extent yet. Then it counts as stored.
-   * @returns false: there was nothing.
-   */
-  encode(writer: ByteWriter, range: BucketRange, isDelta: boolean): boolean {
-    const before = writer.length;
-    const panes = new Set(this.#panes.keys());
-    for (const place of this.#removed.keys()) panes.add(Math.floor(place / bucketCount));
-    for (const pane of panes) {
-      const gone: KeyIdentity[] = [];
-      for (let bucket = range.from; bucket < range.to && this.#removed.size > 0; bucket++) {
-        const place = pane * bucketCount + bucket;
-        if (isDelta) gone.push(...(this.#removed.get(place) ?? []));
-        this.#removed.delete(place);
-      }
-      const entries = this.#panes.get(pane)?.encode({ range, isDelta });
-      if (gone.length + (entries?.count ?? 0) === 0) continue;
-      writeGroupHead(writer, pane, 'placed');
-      writer.varint(gone.length);
-      for (const id of gone) writeKey(writer, keyOfIdentity(id));
-      writer.varint(0);
-      writer.varint(entries?.count ?? 0);
-      if (entries !== undefined && entries.count > 0) entries.write(writer);
-    }
-    return writer.length > before;
-  }
-
-  /** Nobody will ask what has gone. */
-  forgetRemoved(): void {
-    this.#removed.clear();
+    this.#committed.restore(scanner, keyHash, isDirty, expected);
+    const { pane, kind, schema } = scanner;
+    if (pane === 0 && kind !== 'removed' && schema !== this.#share.schema.version) this.#foreign.met();
   }
 
   /** Keys in pane 0. */
   get keyCount(): number {
-    return this.#panes.get(0)?.size ?? 0;
-  }
-
-  /** Memory held by panes that are kept as bytes. */
-  get heldBytes(): number {
-    let sum = 0;
-    for (const pane of this.#panes.values()) sum += pane.heldBytes;
-    return sum;
+    return this.#committed.get(0)?.size ?? 0;
   }
 
   /** P3. */
@@ -339,9 +219,9 @@ export class StatePartition {
   }
 
   /** Only pane 0: the values of the others leave with their window. */
-  #rewriteForeign(): void {
-    const pane = this.#panes.get(0);
-    this.#foreign.next(pane, this.#share.schema.version, (id) => {
+  #rewriteForeign(): Steps {
+    const pane = this.#committed.get(0);
+    return this.#foreign.next(pane, this.#share.schema.version, (id) => {
       if (this.isChanged(0, id)) return false;
       const cell = pane!.get(id)!;
       this.put(0, id, cell.key, this.#current(cell).value, cell.timeMs);
@@ -357,37 +237,5 @@ export class StatePartition {
       this.#changed.set(pane, overlay);
     }
     return overlay;
-  }
-
-  #drop(pane: number): void {
-    const { sums } = this.#share;
-    this.#panes.get(pane)?.stamps((stamp) => sums.subtract(stamp));
-    this.#panes.delete(pane);
-    for (const place of this.#removed.keys()) {
-      if (Math.floor(place / bucketCount) === pane) this.#removed.delete(place);
-    }
-  }
-
-  #noteRemoved(pane: number, id: KeyIdentity, keyHash: number): void {
-    const place = pane * bucketCount + bucketOf(keyHash);
-    const removed = this.#removed.get(place);
-    if (removed === undefined) this.#removed.set(place, new Set([id]));
-    else removed.add(id);
-  }
-
-  #isLarge(pane: number, more: number): boolean {
-    const committed = this.#panes.get(pane);
-    return committed instanceof ArenaPane || (committed?.size ?? 0) + more > this.#share.cellsMax;
-  }
-
-  /** The pane, in the form that fits it with `more` keys. */
-  #paneFor(pane: number, more: number): Pane {
-    const committed = this.#panes.get(pane);
-    const isLarge = this.#isLarge(pane, more);
-    if (committed !== undefined && (!isLarge || committed instanceof ArenaPane)) return committed;
-    const next = isLarge ? new ArenaPane() : new CellPane(pane);
-    if (committed instanceof CellPane) for (const [id, entry] of committed.entries()) next.set(id, entry);
-    this.#panes.set(pane, next);
-    return next;
   }
 }

@@ -4,14 +4,18 @@ import { hashKey } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { hashKeyAt, readKeyAt } from '../base/key-bytes.ts';
 import { copyPlain } from '../base/plain-data.ts';
+import { finish, keysPerStep, type Steps, Turns } from '../base/turns.ts';
 import { BucketSums } from './bucket-sums.ts';
+import type { TableShare } from './committed-panes.ts';
 import { Fingerprint, schemasOf } from './fingerprint.ts';
-import { LazyRestore } from './lazy-restore.ts';
-import { type LedgerRange, RangeLedger } from './range-ledger.ts';
-import { ExtentScanner, writeDrop, writeExtentHead } from './state-codec.ts';
-import { StatePartition, type TableShare } from './state-partition.ts';
+import { atomsOf, LazyRestore } from './lazy-restore.ts';
+import { RangeLedger } from './range-ledger.ts';
+import { splitExtent } from './split-extent.ts';
+import { ExtentScanner, writeExtentHead } from './state-codec.ts';
+import { StatePartition } from './state-partition.ts';
 import { ValueSchema } from './state-schema.ts';
-import { readInOrder, type StoredOperator, type TableNote } from './stored-operator.ts';
+import { readInOrder, type StoredExtent, type StoredOperator, type TableNote } from './stored-operator.ts';
+import { type TableExtent, tableExtents } from './table-extents.ts';
 
 interface StateTableOptions {
   readonly uid: string;
@@ -20,7 +24,7 @@ interface StateTableOptions {
   readonly partitionOf?: ((key: unknown) => number) | undefined;
   /** Default: version 1, and no other can be read. */
   readonly schema?: ValueSchema | undefined;
-  /** A pane with more keys in a partition is kept as bytes, not as objects. Default 8,192. */
+  /** A pane with more keys in a partition is kept as bytes, not as objects. Default 4,096. */
   readonly cellsMax?: number | undefined;
 }
 
@@ -30,26 +34,11 @@ export interface SealedChange {
   readonly fingerprint: string;
 }
 
-/** Some buckets of the committed state, whole or changed, for a manifest. */
-export interface TableExtent {
-  readonly kind: 'base' | 'delta';
-  readonly buckets: BucketRange;
-  readonly bytes: Uint8Array;
-  readonly summary: { readonly fingerprint: string; readonly note: TableNote };
-}
-
-/** Changes of neighbouring buckets on their way into one extent. */
-interface OpenDelta {
-  readonly writer: ByteWriter;
-  readonly from: number;
-  to: number;
-  isChanged: boolean;
-}
-
 const noBytes = new Uint8Array(0);
-const cellsMaxDefault = 8192;
-// Changes of neighbouring buckets share an extent up to here.
-const deltaBytesMin = 64 * 1024;
+// Turning so many cells into bytes takes ten milliseconds.
+const cellsMaxDefault = 4096;
+// Copied in one step.
+const copyBytes = 4 * 1024 * 1024;
 // Less is read at once before the first batch.
 const lazyBytesMin = 8 * 1024 * 1024;
 
@@ -108,41 +97,49 @@ export class StateTable {
   }
 
   /** Encodes what the running batch changed; empty bytes when nothing did. @throws VALUE_UNSUPPORTED, KEY_UNSUPPORTED */
-  seal(_batchId: number): SealedChange {
-    const parts = this.#partitions.map((partition) => partition.seal());
+  *sealSteps(): Steps<SealedChange> {
+    const parts: Uint8Array[] = [];
+    for (const partition of this.#partitions) parts.push(yield* partition.sealSteps());
     const writer = new ByteWriter(parts.reduce((sum, { length }) => sum + length, 256));
     const startsAnew = this.#startsAnew;
     writeExtentHead(writer, { startsAnew, base: undefined, hasMeta: this.#metaChanged, meta: this.#nextMeta });
     let unchanged = !this.#metaChanged && !startsAnew;
     for (const bytes of parts) {
-      writer.raw(bytes);
+      for (let at = 0; at < bytes.length; at += copyBytes) {
+        writer.raw(bytes, at, Math.min(bytes.length, at + copyBytes));
+        yield;
+      }
       if (bytes.length > 0) unchanged = false;
     }
     this.#sealedBytes = unchanged ? 0 : writer.length;
     return { bytes: unchanged ? noBytes : writer.view(), fingerprint: this.fingerprint };
   }
 
-  /** The sealed batch is committed. */
-  merge(): void {
-    for (const _ of this.mergeSteps());
+  /** `sealSteps` at once. */
+  seal(): SealedChange {
+    return finish(this.sealSteps());
   }
 
   /**
-   * `merge` in steps, so that other work has its turn between them: each gives the number of keys it changed. Until the
-   * last step no batch may begin and no manifest be made; state may be loaded.
+   * The sealed batch is committed. Until the last step no batch may begin and no manifest be made; state may be loaded.
    */
-  *mergeSteps(): Generator<number> {
+  *mergeSteps(): Steps {
     for (const partition of this.#partitions) {
       const change = partition.sealedChange;
-      if (change !== undefined) this.#fingerprint.addAll(change);
       for (const pane of partition.droppedPanes) this.#droppedSinceManifest.add(pane);
-      yield partition.merge();
+      yield* partition.mergeSteps();
+      if (change !== undefined) this.#fingerprint.addAll(change);
     }
     this.#bytesSinceManifest += this.#sealedBytes;
     this.#startsAnew = false;
     if (!this.#metaChanged) return;
     this.#meta = this.#nextMeta;
     this.#metaChanged = false;
+  }
+
+  /** `mergeSteps` at once. */
+  merge(): void {
+    finish(this.mergeSteps());
   }
 
   /** The batch failed: committed state stays as it was. */
@@ -153,50 +150,81 @@ export class StateTable {
   }
 
   /** Applies one extent. `sinceManifest`: it is newer than the newest manifest, so the next one must hold it. */
-  restore(bytes: Uint8Array, sinceManifest: boolean): void {
+  *restoreSteps(bytes: Uint8Array, sinceManifest: boolean): Steps {
     if (bytes.length === 0) return;
     const scanner = new ExtentScanner(bytes);
     if (scanner.startsAnew) this.#forgetAll();
     this.#startsAnew = false;
-    if (scanner.base !== undefined) for (const partition of this.#partitions) partition.restoreBase(scanner.base);
+    if (scanner.base !== undefined) {
+      for (const { committed } of this.#partitions) committed.restoreBase(scanner.base);
+    }
     if (scanner.hasMeta) this.#meta = scanner.meta;
-    this.#apply(scanner, sinceManifest, scanner.base ?? allBuckets);
+    yield* this.#apply(scanner, sinceManifest, scanner.base ?? allBuckets);
     this.#fingerprint = this.#share.sums.fingerprintOf(allBuckets);
+  }
+
+  /** `restoreSteps` at once. */
+  restore(bytes: Uint8Array, sinceManifest: boolean): void {
+    finish(this.restoreSteps(bytes, sinceManifest));
   }
 
   /**
    * Brings back what the store holds: all of it, or, of a large state, only what is needed to run batches; see
    * `ensureLoaded`. @returns bytes read so far. @throws STATE_MISMATCH, CHECKPOINT_CORRUPT, and what the store throws
    */
-  async restoreFrom(stored: StoredOperator, expectedFingerprint: string | undefined): Promise<number> {
-    const deltas: Uint8Array[] = [];
-    for await (const bytes of readInOrder(stored.deltas)) deltas.push(bytes);
-    const anewAt = deltas.findLastIndex((bytes) => bytes.length > 0 && new ExtentScanner(bytes).startsAnew);
+  async restoreFrom(
+    stored: StoredOperator,
+    expectedFingerprint: string | undefined,
+    turns: Turns = new Turns(),
+  ): Promise<number> {
+    const all: Uint8Array[] = [];
+    for await (const bytes of readInOrder(stored.deltas)) all.push(bytes);
+    const anewAt = all.findLastIndex((bytes) => bytes.length > 0 && new ExtentScanner(bytes).startsAnew);
     const extents = anewAt < 0 ? stored.extents : [];
+    const deltas = all.slice(Math.max(anewAt, 0)).filter((bytes) => bytes.length > 0);
     const extentBytes = extents.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-    const deltaBytes = deltas.reduce((sum, { length }) => sum + length, 0);
-    const isOfOneSchema =
+    const deltaBytes = all.reduce((sum, { length }) => sum + length, 0);
+    if (
       expectedFingerprint !== undefined &&
-      schemasOf(expectedFingerprint).every((schema) => schema === this.schema.version);
-    const isLazy =
-      extentBytes >= lazyBytesMin && isOfOneSchema && extents.every(({ summary }) => summary !== undefined);
-    if (!isLazy) {
-      for await (const bytes of readInOrder(extents)) this.restore(bytes, false);
-      for (const bytes of deltas.slice(Math.max(anewAt, 0))) this.restore(bytes, true);
-      if (extents.length > 0) this.#ledger.restore(this.#lazily(extents, [], '').ledger());
-      this.verify(expectedFingerprint);
-      return extentBytes + deltaBytes;
+      extentBytes >= lazyBytesMin &&
+      this.#canWait(extents, expectedFingerprint)
+    ) {
+      await this.#begin(extents, deltas, expectedFingerprint, turns);
+      return deltaBytes;
     }
+    for await (const bytes of readInOrder(extents)) await turns.run(this.restoreSteps(bytes, false));
+    for (const bytes of deltas) await turns.run(this.restoreSteps(bytes, true));
+    if (extents.length > 0) this.#ledger.restore(this.#lazily(extents, [], '', turns).ledger());
+    this.verify(expectedFingerprint);
+    return extentBytes + deltaBytes;
+  }
+
+  /** All that must be known before the state is read is known. */
+  #canWait(extents: readonly StoredExtent[], fingerprint: string): boolean {
+    const isOfOneSchema = schemasOf(fingerprint).every((schema) => schema === this.schema.version);
+    return isOfOneSchema && extents.every(({ summary }) => summary !== undefined);
+  }
+
+  /** Knows of the state what batches need to know, and has the rest loaded when it is needed. */
+  async #begin(
+    extents: readonly StoredExtent[],
+    deltas: readonly Uint8Array[],
+    fingerprint: string,
+    turns: Turns,
+  ): Promise<void> {
     this.#startsAnew = false;
     const note = extents.at(-1)!.summary!.note as TableNote;
     this.#meta = note.meta;
     this.#share.nextOrdinal = note.nextOrdinal;
-    for (const bytes of deltas) if (bytes.length > 0) this.#noteDelta(new ExtentScanner(bytes));
-    const written = deltas.filter((bytes) => bytes.length > 0);
-    this.#restore = this.#lazily(extents, written, expectedFingerprint);
+    const ranges = atomsOf(extents);
+    const cut: (Uint8Array | undefined)[][] = [];
+    for (const bytes of deltas) {
+      await turns.run(this.#noteDelta(new ExtentScanner(bytes)));
+      cut.push(await turns.run(splitExtent(bytes, ranges)));
+    }
+    this.#restore = this.#lazily(extents, cut, fingerprint, turns);
     this.#ledger.restore(this.#restore.ledger());
-    this.#fingerprint = Fingerprint.parse(expectedFingerprint, this.schema.version);
-    return deltaBytes;
+    this.#fingerprint = Fingerprint.parse(fingerprint, this.schema.version);
   }
 
   /** False while some of the restored state is not read yet. */
@@ -246,61 +274,34 @@ export class StateTable {
   }
 
   /**
-   * What the next manifest must hold of the committed state, at least one extent: bases of some buckets, changes of the
-   * others. Each is encoded when it is asked for and counts as stored then. No batch may be merged in between.
-   * `alpha`: see RangeLedger.
+   * What the next manifest must hold of the committed state: see {@link tableExtents}. No batch may be merged meanwhile.
+   * Undefined stands between two steps of work.
    */
-  *extents(alpha: number): Generator<TableExtent> {
-    const ledger = this.#ledger;
-    const bytesOf = (range: BucketRange): number => this.#share.sums.bytesOf(range);
-    ledger.split(bytesOf);
-    const due = ledger.due(alpha, this.#bytesSinceManifest, bytesOf);
-    const dropped = [...this.#droppedSinceManifest];
-    let isEmpty = true;
-    let open: OpenDelta | undefined;
-    let unchanged: OpenDelta | undefined;
-    const close = (): TableExtent[] => {
-      const closed = open;
-      open = undefined;
-      if (closed === undefined) return [];
-      if (!closed.isChanged) {
-        unchanged = closed;
-        return [];
-      }
-      isEmpty = false;
-      return [this.#extent('delta', closed, closed.writer)];
+  *extentSteps(alpha: number): Generator<TableExtent | undefined> {
+    const { sums, nextOrdinal } = this.#share;
+    const source = {
+      partitions: this.#partitions,
+      sums,
+      ledger: this.#ledger,
+      note: { meta: this.#meta, nextOrdinal },
+      dropped: [...this.#droppedSinceManifest],
+      bytesSinceManifest: this.#bytesSinceManifest,
+      isLoaded: (range: BucketRange) => this.#restore?.isLoaded(range) ?? true,
     };
-    for (const range of ledger.ranges) {
-      const { from, to } = range;
-      const isLoaded = this.#restore?.isLoaded(range) ?? true;
-      if (!isLoaded || due.has(range)) yield* close();
-      if (!isLoaded) continue;
-      if (due.has(range)) {
-        isEmpty = false;
-        const writer = this.#writer(range);
-        for (const partition of this.#partitions) partition.encode(writer, range, false);
-        ledger.wroteBase(range, writer.length);
-        yield this.#extent('base', range, writer);
-        continue;
-      }
-      if (open === undefined) {
-        open = { writer: this.#writer(undefined), from, to, isChanged: dropped.length > 0 };
-        for (const pane of dropped) writeDrop(open.writer, pane);
-      }
-      open.to = to;
-      if (this.#encodeChanges(open.writer, range)) open.isChanged = true;
-      if (open.writer.length >= deltaBytesMin) yield* close();
-    }
-    yield* close();
-    if (isEmpty && unchanged !== undefined) yield this.#extent('delta', unchanged, unchanged.writer);
+    yield* tableExtents(source, alpha);
     this.#droppedSinceManifest.clear();
     this.#bytesSinceManifest = 0;
+  }
+
+  /** `extentSteps` at once. */
+  extents(alpha: number): TableExtent[] {
+    return [...this.extentSteps(alpha)].filter((extent) => extent !== undefined);
   }
 
   /** Without a checkpoint nobody asks for what has gone: nothing must be kept of it. */
   manifestWritten(): void {
     this.#droppedSinceManifest.clear();
-    for (const partition of this.#partitions) partition.forgetRemoved();
+    for (const { committed } of this.#partitions) committed.forgetRemoved();
   }
 
   /** Keys of pane 0 over all partitions; while some are not loaded, of all panes. */
@@ -311,36 +312,15 @@ export class StateTable {
 
   /** Memory held by panes that are kept as bytes. */
   get heldBytes(): number {
-    return this.#partitions.reduce((sum, { heldBytes }) => sum + heldBytes, 0);
+    return this.#partitions.reduce((sum, { committed }) => sum + committed.heldBytes, 0);
   }
 
-  #encodeChanges(writer: ByteWriter, range: LedgerRange): boolean {
-    const before = writer.length;
-    for (const partition of this.#partitions) partition.encode(writer, range, true);
-    if (writer.length === before) return false;
-    this.#ledger.wroteDelta(range, writer.length - before);
-    return true;
-  }
-
-  #writer(base: BucketRange | undefined): ByteWriter {
-    const writer = new ByteWriter();
-    const meta = this.#meta;
-    // Also when it is undefined: it may have been something.
-    writeExtentHead(writer, { startsAnew: false, base, hasMeta: true, meta });
-    return writer;
-  }
-
-  #extent(kind: 'base' | 'delta', { from, to }: BucketRange, writer: ByteWriter): TableExtent {
-    const note: TableNote = { meta: this.#meta, nextOrdinal: this.#share.nextOrdinal };
-    const fingerprint = this.#share.sums.fingerprintOf({ from, to }).toString();
-    return { kind, buckets: { from, to }, bytes: writer.finish(), summary: { fingerprint, note } };
-  }
-
-  #apply(scanner: ExtentScanner, isDirty: boolean, range: BucketRange): void {
+  *#apply(scanner: ExtentScanner, isDirty: boolean, range: BucketRange): Steps {
     const { partitionOf, numPartitions } = this.#options;
+    let count = 0;
     while (scanner.nextGroup()) {
       if (scanner.dropped) {
-        for (const partition of this.#partitions) partition.restoreDrop(scanner.pane);
+        for (const { committed } of this.#partitions) yield* committed.drop(scanner.pane);
         if (isDirty) this.#droppedSinceManifest.add(scanner.pane);
       }
       let expected = 1;
@@ -356,25 +336,34 @@ export class StateTable {
         if (scanner.kind === 'added') this.#share.nextOrdinal = Math.max(this.#share.nextOrdinal, scanner.ordinal + 1);
         const index = partitionOf?.(readKeyAt(source, start, keyEnd)) ?? (keyHash >>> 0) % numPartitions;
         this.partition(index).restore(scanner, keyHash, isDirty, expected);
+        if (++count % keysPerStep === 0) yield;
       }
     }
-    for (const partition of this.#partitions) partition.restored();
+    for (const { committed } of this.#partitions) yield* committed.tidy();
   }
 
   /** What must be known of a change that is applied bucket by bucket later. */
-  #noteDelta(scanner: ExtentScanner): void {
+  *#noteDelta(scanner: ExtentScanner): Steps {
     if (scanner.hasMeta) this.#meta = scanner.meta;
+    let count = 0;
     while (scanner.nextGroup()) {
       while (scanner.nextEntry()) {
         if (scanner.kind === 'added') this.#share.nextOrdinal = Math.max(this.#share.nextOrdinal, scanner.ordinal + 1);
+        if (++count % keysPerStep === 0) yield;
       }
     }
   }
 
-  #lazily(extents: StoredOperator['extents'], deltas: readonly Uint8Array[], expected: string): LazyRestore {
+  #lazily(
+    extents: readonly StoredExtent[],
+    deltas: readonly (readonly (Uint8Array | undefined)[])[],
+    expected: string,
+    turns: Turns,
+  ): LazyRestore {
     const target = {
       uid: this.uid,
       sums: this.#share.sums,
+      turns,
       apply: (bytes: Uint8Array, isDirty: boolean, range: BucketRange) =>
         this.#apply(new ExtentScanner(bytes), isDirty, range),
     };

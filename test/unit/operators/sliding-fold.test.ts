@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { keyIdentity } from '../../../src/base/canonical-key.ts';
+import { finish } from '../../../src/base/turns.ts';
 import { SlidingFold } from '../../../src/dstream/sliding-fold.ts';
 import type { StatePartition } from '../../../src/state/state-partition.ts';
 import { StateTable } from '../../../src/state/state-table.ts';
@@ -21,8 +22,7 @@ function stateOf<V>(panes: readonly (readonly (readonly [string, V])[])[], upTo:
   panes.slice(0, upTo).forEach((rows, i) => {
     state.begin();
     for (const [key, value] of rows) state.put(i + 1, keyIdentity(key), key, value);
-    state.seal();
-    state.merge();
+    state.commit();
   });
   return state;
 }
@@ -30,8 +30,7 @@ function stateOf<V>(panes: readonly (readonly (readonly [string, V])[])[], upTo:
 function dropBefore(state: StatePartition, first: number, _batchId: number): void {
   state.begin();
   for (const pane of state.panes()) if (pane < first) state.dropPane(pane);
-  state.seal();
-  state.merge();
+  state.commit();
 }
 
 describe('SlidingFold', () => {
@@ -47,12 +46,12 @@ describe('SlidingFold', () => {
         const fold = new SlidingFold<string, string>((a, b) => a + b, length);
         for (let last = slide; last <= panes.length; last += slide) {
           const state = stateOf(panes, last);
-          fold.slideTo(last, state);
+          finish(fold.slideTo(last, state));
           const expected = new Map<string, string>();
           for (const [key, value] of panes.slice(Math.max(0, last - length), last).flat()) {
             expected.set(key, (expected.get(key) ?? '') + value);
           }
-          expect(new Map(fold.rows())).toEqual(expected);
+          expect(new Map(finish(fold.rows()))).toEqual(expected);
         }
       }),
     );
@@ -65,11 +64,11 @@ describe('SlidingFold', () => {
         const fold = new SlidingFold<string, number>(sum, length);
         for (let last = slide; last <= panes.length; last += slide) {
           const state = stateOf(panes, last);
-          fold.slideTo(last, state);
+          finish(fold.slideTo(last, state));
           dropBefore(state, last - length + 1, last + 1);
           const restarted = new SlidingFold<string, number>(sum, length);
-          restarted.slideTo(last, state);
-          expect(restarted.rows()).toEqual(fold.rows());
+          finish(restarted.slideTo(last, state));
+          expect(finish(restarted.rows())).toEqual(finish(fold.rows()));
         }
       }),
     );
@@ -82,12 +81,12 @@ describe('SlidingFold', () => {
       return a + b;
     }, 4);
     const panes: Panes = Array.from({ length: 6 }, () => [['a', 1] as const, ['b', 2] as const]);
-    fold.slideTo(5, stateOf(panes, 5));
+    finish(fold.slideTo(5, stateOf(panes, 5)));
     isBroken = true;
-    expect(() => fold.slideTo(6, stateOf(panes, 6))).toThrow('broken');
+    expect(() => finish(fold.slideTo(6, stateOf(panes, 6)))).toThrow('broken');
     isBroken = false;
-    fold.slideTo(6, stateOf(panes, 6));
-    expect(fold.rows()).toEqual([
+    finish(fold.slideTo(6, stateOf(panes, 6)));
+    expect(finish(fold.rows())).toEqual([
       ['a', 4],
       ['b', 8],
     ]);
@@ -100,8 +99,8 @@ describe('SlidingFold', () => {
       return a;
     }, 3);
     for (let last = 1; last <= panes.length; last++) {
-      fold.slideTo(last, stateOf(panes, last));
-      const [row] = fold.rows();
+      finish(fold.slideTo(last, stateOf(panes, last)));
+      const [row] = finish(fold.rows());
       expect(row).toEqual(['a', [last - 3, last - 2, last - 1].filter((i) => i >= 0)]);
       row![1].push(99);
     }
@@ -118,11 +117,10 @@ describe('SlidingFold', () => {
     for (let last = 1; last <= slides; last++) {
       state.begin();
       state.put(last, 'k', 'k', 1);
-      state.seal();
-      state.merge();
-      fold.slideTo(last, state);
+      state.commit();
+      finish(fold.slideTo(last, state));
       dropBefore(state, last - length + 1, last);
-      expect(fold.rows()).toEqual([['k', Math.min(last, length)]]);
+      expect(finish(fold.rows())).toEqual([['k', Math.min(last, length)]]);
     }
     expect(calls).toBeLessThanOrEqual(4 * slides);
   });

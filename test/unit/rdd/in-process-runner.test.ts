@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TidemarkError } from '../../../src/base/errors.ts';
+import { Turns } from '../../../src/base/turns.ts';
 import { InProcessRunner } from '../../../src/rdd/in-process-runner.ts';
 import { RddContext } from '../../../src/rdd/rdd-context.ts';
 import type { TaskContext } from '../../../src/rdd/task.ts';
@@ -164,14 +165,11 @@ describe('in-process job runner', () => {
     await expect(rdd.count()).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 
-  it('lets the event loop turn between tasks when more than 10 ms have passed', async () => {
+  it('lets the event loop turn between tasks when it is time to', async () => {
     let nowMs = 0;
     let yields = 0;
-    const runner = new InProcessRunner({
-      concurrentTasksMax: 1,
-      now: () => nowMs,
-      yieldToLoop: () => Promise.resolve(yields++),
-    });
+    const turns = new Turns({ now: () => nowMs, yieldToLoop: () => Promise.resolve(yields++), stretchMsMax: 10 });
+    const runner = new InProcessRunner({ concurrentTasksMax: 1, turns });
     const rdd = new RddContext({ runner }).parallelize([1, 2, 3, 4, 5, 6], 6).map((x) => {
       nowMs += 6;
       return x;

@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hashKey, keyIdentity } from '../../../src/base/canonical-key.ts';
 import { TidemarkError } from '../../../src/base/errors.ts';
-import { StateTable, type TableExtent } from '../../../src/state/state-table.ts';
+import { StateTable } from '../../../src/state/state-table.ts';
 import type { StoredOperator } from '../../../src/state/stored-operator.ts';
+import type { TableExtent } from '../../../src/state/table-extents.ts';
 
 const padding = 'x'.repeat(1980);
 
@@ -37,7 +38,7 @@ class Stored {
   }
 
   commit(): void {
-    const { bytes, fingerprint } = this.table.seal(++this.batchId);
+    const { bytes, fingerprint } = this.table.seal();
     this.table.merge();
     this.deltas.push(bytes);
     this.fingerprint = fingerprint;

@@ -146,7 +146,6 @@ class Durable {
   #manifest: Uint8Array[] = [];
   #records: Uint8Array[] = [];
   #fingerprint: string | undefined;
-  #batchId = 0;
   #isInOrder = true;
   readonly #cellsMax: number;
 
@@ -164,12 +163,12 @@ class Durable {
     }
     if (fate === 'failed') {
       this.#apply(ops);
-      this.table.seal(this.#batchId + 1);
+      this.table.seal();
       this.table.discard();
     } else {
       const given = this.#apply(ops);
-      const { bytes, fingerprint } = this.table.seal(++this.#batchId);
-      expect(this.table.seal(this.#batchId)).toEqual({ bytes, fingerprint });
+      const { bytes, fingerprint } = this.table.seal();
+      expect(this.table.seal()).toEqual({ bytes, fingerprint });
       for (const part of given) spoil(part);
       this.table.merge();
       this.#records.push(bytes);
@@ -289,8 +288,8 @@ function put(table: StateTable, key: unknown, value: unknown, pane = 0): void {
   table.partition(hashKey(key) % table.numPartitions).put(pane, keyIdentity(key), key, value);
 }
 
-function commit(table: StateTable, batchId: number): Uint8Array {
-  const { bytes } = table.seal(batchId);
+function commit(table: StateTable): Uint8Array {
+  const { bytes } = table.seal();
   table.merge();
   return bytes;
 }
@@ -299,20 +298,20 @@ describe('a table', () => {
   test('seals to no bytes when nothing changed', () => {
     const table = new StateTable({ uid: 'op', numPartitions: 2 });
     put(table, 'a', 1);
-    expect(commit(table, 1).length).toBeGreaterThan(0);
-    expect(commit(table, 2)).toHaveLength(0);
+    expect(commit(table).length).toBeGreaterThan(0);
+    expect(commit(table)).toHaveLength(0);
     put(table, 'a', 2);
     table.discard();
-    expect(table.seal(3)).toMatchObject({ bytes: new Uint8Array(0), fingerprint: table.fingerprint });
+    expect(table.seal()).toMatchObject({ bytes: new Uint8Array(0), fingerprint: table.fingerprint });
   });
 
   test('leaves no trace of a key that a batch makes and removes again', () => {
     const table = new StateTable({ uid: 'op', numPartitions: 1 });
-    commit(table, 1);
+    commit(table);
     const before = table.fingerprint;
     put(table, 'a', 1);
     table.partition(0).remove(0, 'a');
-    expect(commit(table, 2).length).toBeLessThanOrEqual(1);
+    expect(commit(table).length).toBeLessThanOrEqual(1);
     expect(table.fingerprint).toBe(before);
     expect(contentOf(table).cells).toEqual([]);
   });
@@ -320,10 +319,10 @@ describe('a table', () => {
   test('says which operator does not read back what was committed', () => {
     const table = new StateTable({ uid: 'totals', numPartitions: 2 });
     put(table, 'a', 1);
-    commit(table, 1);
+    commit(table);
     const other = new StateTable({ uid: 'totals', numPartitions: 2 });
     put(other, 'a', 2);
-    commit(other, 1);
+    commit(other);
     expect(() => other.verify(undefined)).not.toThrow();
     expect(() => other.verify(table.fingerprint)).toThrow(TidemarkError);
     expect(() => other.verify(table.fingerprint)).toThrow(/operator 'totals'.*nothing was deleted or overwritten/s);
@@ -346,7 +345,7 @@ describe('a table', () => {
     ].map((entries) => {
       const table = new StateTable({ uid: 'op', numPartitions: 3 });
       for (const [key, value, pane] of entries) put(table, key, value, pane as number);
-      commit(table, 1);
+      commit(table);
       return table.fingerprint;
     });
     expect(new Set(fingerprints).size).toBe(fingerprints.length);
@@ -357,7 +356,7 @@ describe('a table', () => {
     const of = (numPartitions: number, order: readonly string[]): string => {
       const table = new StateTable({ uid: 'op', numPartitions });
       for (const key of order) put(table, key, key.length);
-      commit(table, 1);
+      commit(table);
       return table.fingerprint;
     };
     expect(of(1, keys)).toBe(of(7, keys.toReversed()));
@@ -371,14 +370,14 @@ describe('an operator that starts anew under a known uid', () => {
     put(table, 'old', 1);
     put(table, 'pane', 1, 3);
     table.meta = { old: true };
-    commit(table, 1);
+    commit(table);
     const base = extentsOf(table, 'base');
     table.manifestWritten();
     put(table, 'older', 2);
-    commit(table, 2);
+    commit(table);
     const delta = extentsOf(table, 'delta');
     put(table, 'oldest', 3);
-    return { manifest: [...base, ...delta], records: [commit(table, 3)] };
+    return { manifest: [...base, ...delta], records: [commit(table)] };
   }
 
   function restored(manifest: readonly Uint8Array[], records: readonly Uint8Array[]): StateTable {
@@ -392,10 +391,10 @@ describe('an operator that starts anew under a known uid', () => {
     const before = firstOperator();
     const table = new StateTable({ uid: 'op', numPartitions: 2 });
     put(table, 'new', 1);
-    const own = [commit(table, 4)];
+    const own = [commit(table)];
     put(table, 'newer', 2);
     table.meta = 5;
-    own.push(commit(table, 5));
+    own.push(commit(table));
 
     const fromRecords = restored(before.manifest, [...before.records, ...own]);
     fromRecords.verify(table.fingerprint);
@@ -409,12 +408,12 @@ describe('an operator that starts anew under a known uid', () => {
       expectSameContent(contentOf(fromManifest), contentOf(source), true);
       source.manifestWritten();
       put(source, 'newest', 3);
-      const record = commit(source, 6);
+      const record = commit(source);
       const later = restored([...before.manifest, ...delta], [record]);
       later.verify(source.fingerprint);
       expect(later.meta).toBe(5);
       put(later, 'last', 1);
-      commit(later, 7);
+      commit(later);
       expect(restored([...before.manifest, ...delta, ...extentsOf(later, 'delta')], []).fingerprint).toBe(
         later.fingerprint,
       );
@@ -424,7 +423,7 @@ describe('an operator that starts anew under a known uid', () => {
   test('voids the old state even when it stores nothing itself', () => {
     const before = firstOperator();
     const table = new StateTable({ uid: 'op', numPartitions: 2 });
-    const record = commit(table, 4);
+    const record = commit(table);
     const again = restored(before.manifest, [...before.records, record]);
     again.verify(table.fingerprint);
     expect(contentOf(again)).toEqual({ meta: undefined, cells: [] });
@@ -434,9 +433,9 @@ describe('an operator that starts anew under a known uid', () => {
     const before = firstOperator();
     const table = new StateTable({ uid: 'op', numPartitions: 2 });
     put(table, 'new', 1);
-    table.seal(4);
+    table.seal();
     table.discard();
-    const record = commit(table, 4);
+    const record = commit(table);
     expect(contentOf(restored(before.manifest, [...before.records, record])).cells).toEqual([]);
   });
 });

@@ -1,0 +1,139 @@
+import { ByteWriter } from '../base/byte-writer.ts';
+import { type KeyIdentity, keyOfIdentity, writeKey } from '../base/canonical-key.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
+import type { Change } from './change.ts';
+import type { CommittedPanes, TableShare } from './committed-panes.ts';
+import { Fingerprint } from './fingerprint.ts';
+import type { Stamp } from './pane.ts';
+import { writeDrop, writeGroupHead } from './state-codec.ts';
+
+/** What a batch has written in a pane, by key; undefined: removed. */
+export type Overlay = Map<KeyIdentity, Change | undefined>;
+
+/** What a batch does to a partition, encoded. */
+export interface Sealed {
+  readonly bytes: Uint8Array;
+  /** What the batch adds to the fingerprint and takes from it. */
+  readonly change: Fingerprint;
+  readonly removed: readonly RemovedEntry[];
+}
+
+interface RemovedEntry {
+  readonly pane: number;
+  readonly id: KeyIdentity;
+  readonly stamp: Stamp;
+}
+
+/** The overlays of one pane, by what becomes of the committed entries. */
+interface SortedChanges {
+  readonly gone: readonly RemovedEntry[];
+  readonly changed: readonly Change[];
+  readonly added: readonly Change[];
+}
+
+/** The changes of a pane on their way into the bytes of the batch. */
+interface OpenGroup {
+  readonly writer: ByteWriter;
+  readonly pane: number;
+  readonly change: Fingerprint;
+  readonly isDecoded: boolean;
+}
+
+// Where values are large, fewer of them make a step.
+const bytesPerStep = 64 * 1024;
+// So many entries tell how large all of them will be.
+const sampleEntries = 256;
+
+/** Encodes what the batch drops and changes. Until it is through, nothing of it counts. */
+export function* seal(
+  dropped: ReadonlySet<number>,
+  overlays: ReadonlyMap<number, Overlay>,
+  committed: CommittedPanes,
+  share: TableShare,
+): Steps<Sealed> {
+  const writer = new ByteWriter();
+  const change = new Fingerprint();
+  const removed: RemovedEntry[] = [];
+  for (const pane of dropped) {
+    const stamps = committed.get(pane)?.stamps(({ hash, schema }) => change.subtract(hash, schema));
+    if (stamps !== undefined) yield* stamps;
+    writeDrop(writer, pane);
+  }
+  for (const [pane, overlay] of overlays) {
+    const sorted = yield* sort(pane, overlay, committed, change);
+    const { gone, changed, added } = sorted;
+    for (const entry of gone) removed.push(entry);
+    if (gone.length + changed.length + added.length === 0) continue;
+    const isDecoded = !committed.isLarge(pane, overlay.size);
+    yield* write({ writer, pane, change, isDecoded }, sorted, share);
+  }
+  // The writer is nobody else's: no copy is needed.
+  return { bytes: writer.view(), change, removed };
+}
+
+function* sort(pane: number, overlay: Overlay, committed: CommittedPanes, change: Fingerprint): Steps<SortedChanges> {
+  const before: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
+  const gone: RemovedEntry[] = [];
+  const changed: Change[] = [];
+  const added: Change[] = [];
+  let target = committed.get(pane);
+  let count = 0;
+  for (const [id, cell] of overlay) {
+    if (cell !== undefined) {
+      const isThere = target?.stampOf(id, before) ?? false;
+      cell.find(id, isThere ? before : undefined);
+      (isThere ? changed : added).push(cell);
+      if (isThere) change.subtract(before.hash, before.schema);
+    } else {
+      // Keys the batch made and removed again leave no trace.
+      const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
+      if (target?.stampOf(id, stamp)) {
+        gone.push({ pane, id, stamp });
+        change.subtract(stamp.hash, stamp.schema);
+      }
+    }
+    if (++count % keysPerStep !== 0) continue;
+    yield;
+    target = committed.get(pane);
+  }
+  return { gone, changed, added };
+}
+
+function* write(group: OpenGroup, { gone, changed, added }: SortedChanges, share: TableShare): Steps {
+  const { writer, pane } = group;
+  writeGroupHead(writer, pane, 'batch');
+  writer.varint(gone.length);
+  let count = 0;
+  for (const { id } of gone) {
+    writeKey(writer, keyOfIdentity(id));
+    if (++count % keysPerStep === 0) yield;
+  }
+  writer.varint(changed.length);
+  yield* writeEach(group, changed);
+  writer.varint(added.length);
+  if (added.length === 0) return;
+  // All at once: partitions that are sealed in turn must not mix theirs.
+  let ordinal = share.nextOrdinal;
+  share.nextOrdinal += added.length;
+  writer.varint(ordinal);
+  for (const cell of added) cell.ordinal = ordinal++;
+  yield* writeEach(group, added);
+}
+
+/** Between a value's bytes and the copy that is kept of it nobody else has a turn: they must not differ. */
+function* writeEach({ writer, pane, change, isDecoded }: OpenGroup, cells: readonly Change[]): Steps {
+  const start = writer.length;
+  let steppedAt = start;
+  for (let index = 0; index < cells.length; index++) {
+    const cell = cells[index]!;
+    cell.encode(writer, pane);
+    change.add(cell.hash, cell.schema);
+    if (isDecoded) cell.takeCopies();
+    else cell.forgetValue();
+    if ((index + 1) % keysPerStep !== 0 && writer.length - steppedAt < bytesPerStep) continue;
+    // Growing by doubling would copy tens of megabytes in one go.
+    if (index + 1 === sampleEntries) writer.reserve(((writer.length - start) / sampleEntries) * cells.length * 1.1);
+    steppedAt = writer.length;
+    yield;
+  }
+}
