@@ -67,9 +67,10 @@ export class Turns {
    */
   async run<R>(work: Steps<R>, signal?: AbortSignal): Promise<R> {
     for (;;) {
+      // Before the first step, too: eight tasks that begin in the same turn would each take one.
+      if (this.isOver) await this.giveUnlessAborted(signal);
       const step = work.next();
       if (step.done) return step.value;
-      if (this.isOver) await this.giveUnlessAborted(signal);
     }
   }
 }

@@ -6,6 +6,7 @@ import type { CommitPipeline } from './commit-pipeline.ts';
 import type { Driver } from './driver.ts';
 import { writeManifestIfDue } from './manifests.ts';
 import { type Effects, runOutputs } from './outputs.ts';
+import { advanceState, mergeState, sealState } from './state-batch.ts';
 
 /**
  * One batch, from its plan to the moment it is sealed; what follows once its record is durable is CommitPipeline. The two
@@ -73,23 +74,4 @@ export async function runMicroBatch(
   pipeline.submit({ batch, plan, effects, commit, report });
   await writeManifestIfDue(driver);
   return [...sources.values()].reduce((sum, { records }) => sum + records, 0);
-}
-
-async function advanceState(driver: Driver, batch: Batch): Promise<void> {
-  for (const node of driver.stateful) {
-    const rdd = node.advance(batch);
-    if (rdd === undefined) continue;
-    await driver.rdds.runner.run(rdd, (partition, task) => rdd.pipe(partition, task, () => {}));
-  }
-}
-
-export async function sealState({ stateful, rdds }: Driver): Promise<OperatorDelta[]> {
-  const deltas: OperatorDelta[] = [];
-  for (const { uid, table } of stateful) deltas.push({ uid, ...(await rdds.turns.run(table.sealSteps())) });
-  return deltas;
-}
-
-/** Takes over what the batch changed. Not to be interrupted: what is half merged can't be gone on from. */
-export async function mergeState({ stateful, rdds }: Driver): Promise<void> {
-  for (const { table } of stateful) await rdds.turns.run(table.mergeSteps());
 }

@@ -21,10 +21,10 @@ import type { GraphDescription } from './graph-description.ts';
 import { requireRecoverable } from './graph-diff.ts';
 import { pathGuarantees } from './guarantees.ts';
 import { loadRest } from './load-rest.ts';
-import { mergeState, sealState } from './micro-batch.ts';
 import { publish } from './outputs.ts';
 import { type GivenUp, Redeploy } from './redeploy.ts';
 import { refuseOlder } from './sink-delivery.ts';
+import { mergeState, sealState } from './state-batch.ts';
 
 /** A program ready to be started, and where its stream stands. */
 export interface StartRequest {

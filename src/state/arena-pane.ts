@@ -250,10 +250,10 @@ function idAt(arena: EntryArena, slot: number): KeyIdentity {
   return identityAt(arena.bytes, start, skipKeyAt(arena.bytes, start));
 }
 
-function writeRuns(
+function* writeRuns(
   writer: ByteWriter,
   runs: readonly { readonly arena: EntryArena; readonly slots: Uint32Array }[],
-): void {
+): Steps {
   let last = runs[0] === undefined ? 0 : runs[0].arena.ordinalOf(runs[0].slots[0]!);
   writer.varint(last);
   for (const { arena, slots } of runs) {
@@ -264,5 +264,6 @@ function writeRuns(
       last = ordinal;
       arena.write(writer, slot);
     }
+    yield;
   }
 }

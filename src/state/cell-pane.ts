@@ -34,6 +34,7 @@ export class CellPane implements Pane {
   #cells = new Map<KeyIdentity, Cell>();
   #isSorted = true;
   #lastOrdinal = -1;
+  #changes = 0;
 
   constructor(pane: number) {
     this.#pane = pane;
@@ -45,6 +46,11 @@ export class CellPane implements Pane {
 
   get heldBytes(): number {
     return 0;
+  }
+
+  /** Differs when entries have come or gone. */
+  get changes(): number {
+    return this.#changes;
   }
 
   has(id: KeyIdentity): boolean {
@@ -63,6 +69,7 @@ export class CellPane implements Pane {
   }
 
   set(id: KeyIdentity, entry: NewEntry): void {
+    this.#changes += 1;
     const { hash, timeMs, schema, ordinal, keyHash, isDirty } = entry;
     const size = entry.end - entry.start;
     const before = this.#cells.get(id);
@@ -91,10 +98,12 @@ export class CellPane implements Pane {
   }
 
   remove(id: KeyIdentity): void {
+    this.#changes += 1;
     this.#cells.delete(id);
   }
 
   clear({ from, to }: BucketRange, visit: (stamp: Stamp) => void): void {
+    this.#changes += 1;
     for (const [id, cell] of this.#cells) {
       const bucket = bucketOf(cell.keyHash);
       if (bucket < from || bucket >= to) continue;
@@ -163,18 +172,19 @@ export class CellPane implements Pane {
       cells.push(cell);
       cell.isDirty = false;
     }
-    return {
-      count: cells.length,
-      write: (writer) => {
-        let last = cells[0]?.ordinal ?? 0;
-        writer.varint(last);
-        for (const { key, value, timeMs, schema, ordinal } of cells) {
-          writeGap(writer, ordinal - last);
-          last = ordinal;
-          writeEntry(writer, this.#pane, key, value, timeMs, schema);
-        }
-      },
-    };
+    return { count: cells.length, write: (writer) => this.#write(writer, cells) };
+  }
+
+  *#write(writer: ByteWriter, cells: readonly Cell[]): Steps {
+    let last = cells[0]?.ordinal ?? 0;
+    let count = 0;
+    writer.varint(last);
+    for (const { key, value, timeMs, schema, ordinal } of cells) {
+      writeGap(writer, ordinal - last);
+      last = ordinal;
+      writeEntry(writer, this.#pane, key, value, timeMs, schema);
+      if (++count % keysPerStep === 0) yield;
+    }
   }
 
   #sorted(): Map<KeyIdentity, Cell> {

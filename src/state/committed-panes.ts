@@ -2,7 +2,7 @@ import type { BucketRange } from '../base/buckets.ts';
 import type { ByteWriter } from '../base/byte-writer.ts';
 import { type KeyIdentity, keyOfIdentity, writeKey } from '../base/canonical-key.ts';
 import { identityAt } from '../base/key-bytes.ts';
-import type { Steps } from '../base/turns.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import { ArenaPane } from './arena-pane.ts';
 import type { BucketSums } from './bucket-sums.ts';
 import { CellPane } from './cell-pane.ts';
@@ -65,6 +65,27 @@ export class CommittedPanes {
     return next;
   }
 
+  /** `paneFor` in steps; when entries come in between, it is left to that. */
+  *grow(pane: number, more: number): Steps {
+    const committed = this.#panes.get(pane);
+    if (!(committed instanceof CellPane) || !this.isLarge(pane, more)) return;
+    const { changes } = committed;
+    const next = new ArenaPane();
+    let count = 0;
+    for (const [id, entry] of committed.entries()) {
+      next.set(id, entry);
+      if (++count % keysPerStep !== 0) continue;
+      yield;
+      if (committed.changes !== changes || this.#panes.get(pane) !== committed) return;
+    }
+    this.#panes.set(pane, next);
+  }
+
+  /** `grow` before entries are restored: it will have about `expected` keys. */
+  growTo(pane: number, expected: number): Steps {
+    return this.grow(pane, this.#missing(pane, expected));
+  }
+
   /** `target` is the pane, from {@link paneFor}. */
   merge(target: Pane, id: KeyIdentity, change: Change): void {
     const { sums } = this.#share;
@@ -101,7 +122,7 @@ export class CommittedPanes {
     const { pane, kind, start, keyEnd, end, timeMs, schema, hash, ordinal, bytes: source } = scanner;
     const { sums } = this.#share;
     const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash };
-    const target = this.paneFor(pane, expected);
+    const target = this.paneFor(pane, this.#missing(pane, expected));
     if (kind === 'removed') {
       const id = identityAt(source, start, keyEnd);
       if (target.stampOf(id, stamp)) sums.subtract(stamp);
@@ -113,6 +134,10 @@ export class CommittedPanes {
     sums.add({ keyHash, hash, schema, size: end - start });
     const entry = { source, start, end, keyHash, hash, timeMs, schema, ordinal, isPlaced, isDirty, cell: undefined };
     if (target.restore(entry, keyEnd, stamp)) sums.subtract(stamp);
+  }
+
+  #missing(pane: number, expected: number): number {
+    return Math.max(1, expected - (this.#panes.get(pane)?.size ?? 0));
   }
 
   /** The whole state of these buckets follows. */
@@ -138,7 +163,7 @@ export class CommittedPanes {
       for (const id of gone) writeKey(writer, keyOfIdentity(id));
       writer.varint(0);
       writer.varint(entries?.count ?? 0);
-      if (entries !== undefined && entries.count > 0) entries.write(writer);
+      if (entries !== undefined && entries.count > 0) yield* entries.write(writer);
       yield;
     }
     return writer.length > before;

@@ -89,5 +89,5 @@ export interface Pane {
 
 export interface EncodedEntries {
   readonly count: number;
-  write(writer: ByteWriter): void;
+  write(writer: ByteWriter): Steps;
 }

@@ -176,12 +176,14 @@ export class StatePartition {
       if (++count % keysPerStep === 0) yield;
     }
     for (const [pane, overlay] of this.#changed) {
-      let target = committed.paneFor(pane, overlay.size);
+      let left = overlay.size;
+      yield* committed.grow(pane, left);
+      let target = committed.paneFor(pane, left);
       for (const [id, cell] of overlay) {
         if (cell !== undefined) committed.merge(target, id, cell);
-        if (++count % keysPerStep !== 0) continue;
+        if (--left % keysPerStep !== 0) continue;
         yield;
-        target = committed.paneFor(pane, overlay.size);
+        target = committed.paneFor(pane, left);
       }
     }
     yield* committed.tidy();

@@ -24,7 +24,7 @@ interface StateTableOptions {
   readonly partitionOf?: ((key: unknown) => number) | undefined;
   /** Default: version 1, and no other can be read. */
   readonly schema?: ValueSchema | undefined;
-  /** A pane with more keys in a partition is kept as bytes, not as objects. Default 4,096. */
+  /** A pane with more keys in a partition is kept as bytes, not as objects. Default 8,192. */
   readonly cellsMax?: number | undefined;
 }
 
@@ -35,8 +35,7 @@ export interface SealedChange {
 }
 
 const noBytes = new Uint8Array(0);
-// Turning so many cells into bytes takes ten milliseconds.
-const cellsMaxDefault = 4096;
+const cellsMaxDefault = 8192;
 // Copied in one step.
 const copyBytes = 4 * 1024 * 1024;
 // Less is read at once before the first batch.
@@ -317,6 +316,7 @@ export class StateTable {
 
   *#apply(scanner: ExtentScanner, isDirty: boolean, range: BucketRange): Steps {
     const { partitionOf, numPartitions } = this.#options;
+    const share = bucketCount / (range.to - range.from);
     let count = 0;
     while (scanner.nextGroup()) {
       if (scanner.dropped) {
@@ -326,11 +326,12 @@ export class StateTable {
       let expected = 1;
       let ofKind: string | undefined;
       while (scanner.nextEntry()) {
-        const { bytes: source, start, keyEnd } = scanner;
-        if (scanner.kind !== ofKind) {
-          ofKind = scanner.kind;
+        const { bytes: source, start, keyEnd, kind } = scanner;
+        if (kind !== ofKind) {
+          ofKind = kind;
           // As if all buckets held as many. A group is of one partition already, if there are as many as before.
-          if (ofKind === 'added') expected = (scanner.entriesLeft * bucketCount) / (range.to - range.from);
+          if (kind === 'added') expected = scanner.entriesLeft * share;
+          for (const { committed } of this.#partitions) yield* committed.growTo(scanner.pane, expected);
         }
         const keyHash = hashKeyAt(source, start, keyEnd);
         if (scanner.kind === 'added') this.#share.nextOrdinal = Math.max(this.#share.nextOrdinal, scanner.ordinal + 1);
