@@ -247,11 +247,11 @@ describe('manifests', () => {
   test('hold nothing of batches that changed nothing', () => {
     const table = new StateTable({ uid: 'op', numPartitions: 2 });
     table.partition(0).put(0, keyIdentity('key'), 'key', 1);
-    table.seal(1);
+    table.seal();
     table.merge();
     expect(table.isChanged).toBe(true);
     expect([...table.extents(0.5)]).toHaveLength(1);
-    table.seal(2);
+    table.seal();
     table.merge();
     expect(table.isChanged).toBe(false);
   });
