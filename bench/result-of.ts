@@ -3,6 +3,16 @@ import { createInterface } from 'node:readline';
 
 const mark = 'RESULT ';
 
+/** A program that ended, or had to be ended, without one; `complaint` is the end of what it said. */
+export class NoResultError extends Error {
+  readonly complaint: string;
+
+  constructor(message: string, complaint: string) {
+    super(message);
+    this.complaint = complaint;
+  }
+}
+
 /** Runs a program until it prints a line with its result, as JSON; it is ended then, or when it takes too long. */
 export async function resultOf<T>(command: readonly string[], args: readonly string[], timeoutMs: number): Promise<T> {
   const child = spawn(command[0]!, [...command.slice(1), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -19,7 +29,7 @@ export async function resultOf<T>(command: readonly string[], args: readonly str
     for await (const line of createInterface({ input: child.stdout })) {
       if (line.startsWith(mark)) return JSON.parse(line.slice(mark.length)) as T;
     }
-    throw new Error(`${command[0]} gave no result${isTooLong ? ` within ${timeoutMs / 1000} s` : ''}. ${complaint}`);
+    throw new NoResultError(`no result${isTooLong ? ` within ${timeoutMs / 1000} s` : ''}`, complaint);
   } finally {
     clearTimeout(killer);
     child.kill('SIGKILL');

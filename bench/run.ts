@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { formatTable } from '../src/cli/table.ts';
 import type { Bench, BenchOutcome, BenchTable } from './bench.ts';
-import type { ResultRow } from './result.ts';
+import { notRun, type ResultRow } from './result.ts';
 
 /** What one call of `npm run bench` found; BENCHMARKS.md is made from such a file. */
 export interface BenchRun {
@@ -65,20 +65,38 @@ export async function runBench(name: string, bench: Bench, rounds: number | unde
   const child = spawn(
     process.execPath,
     ['--expose-gc', '--max-old-space-size=8192', join(import.meta.dirname, 'run-one.ts'), name, String(rounds ?? '')],
-    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], detached: true },
+    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], serialization: 'advanced', detached: true },
   );
   const end = (): void => killGroup(child);
-  process.on('exit', end);
+  const stop = (): void => {
+    end();
+    process.exit(130);
+  };
+  process.on('exit', end).on('SIGINT', stop).on('SIGTERM', stop);
   const outcome = await outcomeOf(child);
-  process.off('exit', end);
+  process.off('exit', end).off('SIGINT', stop).off('SIGTERM', stop);
   end();
   const result = { name, title, measures, tookS: Math.round((performance.now() - startedMs) / 1000) };
   if (typeof outcome === 'string') {
     console.error(`benchmark ${name} failed: ${outcome}`);
     return { ...result, tables: [], rows: [], failure: outcome };
   }
-  for (const { rows, title: head } of outcome.tables) console.log(`\n${head}\n${formatTable(rows).join('\n')}`);
-  return { ...result, ...outcome };
+  const { tables, rows } = withoutNaN(outcome);
+  for (const table of tables) console.log(`\n${table.title}\n${formatTable(table.rows).join('\n')}`);
+  return { ...result, tables, rows };
+}
+
+/** A machine with no time for a benchmark gives it nothing to take a median of; JSON has no word for that. */
+export function withoutNaN({ tables, rows }: BenchOutcome): BenchOutcome {
+  const isGood = (value: unknown): boolean => typeof value !== 'number' || Number.isFinite(value);
+  const cells = (row: BenchTable['rows'][number]): BenchTable['rows'][number] =>
+    Object.fromEntries(Object.entries(row).map(([name, value]) => [name, isGood(value) ? value : '']));
+  return {
+    tables: tables.map((table) => ({ ...table, rows: table.rows.map(cells) })),
+    rows: rows.map((row) =>
+      [row.ours, row.peer, row.ratio].every(isGood) ? row : notRun(row.what, row.against, 'it gave no figure here'),
+    ),
+  };
 }
 
 function outcomeOf(child: ChildProcess): Promise<BenchOutcome | string> {

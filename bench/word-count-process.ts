@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { lineOf } from './lines.ts';
 import { resultOf } from './result-of.ts';
 
-const timeoutMs = 120_000;
+const timeoutMs = 180_000;
 
 export interface WordCount {
   readonly intervalMs: number;

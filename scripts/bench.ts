@@ -2,12 +2,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { closingLine, closingRows } from '../bench/closing-table.ts';
+import { writeReport } from '../bench/report/write-report.ts';
 import { type BenchResult, benchNames, loadBench, machine, runBench } from '../bench/run.ts';
 import { formatTable } from '../src/cli/table.ts';
 import { projectRoot } from './steps.ts';
 
 const usage = `usage: npm run bench -- [name ...] [--rounds N] [--json FILE]
-       npm run bench -- --list`;
+       npm run bench -- --list
+       npm run bench -- --report FILE`;
 
 const { positionals: wanted, values } = readArguments();
 const names = benchNames();
@@ -18,13 +20,19 @@ if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds 
   stop(`--rounds ${values.rounds}: give a whole number from 1 to 1000.`);
 }
 if (values.list) await list();
+else if (values.report !== undefined) report(values.report);
 else await runAll();
 
 function readArguments() {
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { list: { type: 'boolean' }, rounds: { type: 'string' }, json: { type: 'string' } },
+      options: {
+        list: { type: 'boolean' },
+        rounds: { type: 'string' },
+        json: { type: 'string' },
+        report: { type: 'string' },
+      },
     });
   } catch (error) {
     return stop(`${(error as Error).message}\n${usage}`);
@@ -34,6 +42,10 @@ function readArguments() {
 function stop(text: string): never {
   console.error(text);
   process.exit(2);
+}
+
+function report(file: string): void {
+  for (const path of writeReport(resolve(file))) console.log(path);
 }
 
 async function list(): Promise<void> {

@@ -4,6 +4,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.apache.spark.SparkConf;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -37,6 +39,9 @@ import scala.reflect.ClassTag$;
  */
 public final class SparkWordCount {
   static final int WORDS_PER_LINE = 10;
+  // By batch time. A file stream says of every batch that it read no records, so the rows that came out tell whether any came
+  // in. Static: what a function holds would be stored in the checkpoint.
+  static final Map<Long, Long> ROWS = new ConcurrentHashMap<>();
 
   /** The same lines as the other side makes: word numbers from a linear congruential generator, squared towards zero. */
   static String line(long number, int vocabulary) {
@@ -90,12 +95,11 @@ public final class SparkWordCount {
     final long startedMs = ManagementFactory.getRuntimeMXBean().getStartTime();
     final List<long[]> batches = new ArrayList<>();
     final int wanted;
-    final boolean countsEmpty;
     long firstBatchMs = -1;
     long waitedMs = 0;
     long readyMs = 0;
 
-    Report(int wanted, boolean countsEmpty) { this.wanted = wanted; this.countsEmpty = countsEmpty; }
+    Report(int wanted) { this.wanted = wanted; }
 
     @Override public void onBatchCompleted(StreamingListenerBatchCompleted completed) {
       BatchInfo info = completed.batchInfo();
@@ -103,7 +107,7 @@ public final class SparkWordCount {
         firstBatchMs = System.currentTimeMillis() - startedMs;
         waitedMs = Math.max(0, info.batchTime().milliseconds() - readyMs);
       }
-      if (!countsEmpty && info.numRecords() == 0) return;
+      if (ROWS.remove(info.batchTime().milliseconds()) == 0) return;
       batches.add(new long[] {(Long) info.processingDelay().get(), (Long) info.totalDelay().get(), cpuUs(), memoryKb("VmRSS")});
       if (batches.size() == wanted) finish();
     }
@@ -156,7 +160,7 @@ public final class SparkWordCount {
     JavaStreamingContext context = new JavaStreamingContext(conf, new Duration(intervalMs));
     context.sparkContext().setLogLevel("ERROR");
     context.checkpoint(arguments[5]);
-    context.addStreamingListener(new Report(batches, generates));
+    context.addStreamingListener(new Report(batches));
     JavaDStream<String> lines = generates
       ? JavaDStream.fromDStream(new GeneratedLines(context.ssc(), linesPerBatch, vocabulary), ClassTag$.MODULE$.apply(String.class))
       : context.textFileStream(arguments[6]);
@@ -170,7 +174,7 @@ public final class SparkWordCount {
           return Optional.of(total);
         })
       : pairs.reduceByKey(Long::sum);
-    counts.foreachRDD(rdd -> { rdd.count(); });
+    counts.foreachRDD((rdd, time) -> { ROWS.put(time.milliseconds(), rdd.count()); });
     context.start();
     context.awaitTermination();
   }
