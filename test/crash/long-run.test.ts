@@ -80,3 +80,41 @@ test('in a run of 100,000 batches the objects and bytes of the checkpoint stay b
   // Besides those of the samples: every 30 seconds it looks for requests of operators.
   expect(requests('list')).toBe(samples.length + (batches - settledAfter) / 30);
 });
+
+test('a stream without input keeps as little after 4,000 batches as after 2,000', { timeout: 120_000 }, async () => {
+  const clock = new ManualClock(0);
+  const store = new MemoryStore({ clock });
+  const topic = new MemoryTopic<readonly [string, number]>('numbers', 1);
+  const shelf = new Shelf();
+  const context = await StreamingContext.getOrCreate(store, () => {
+    const ssc = new StreamingContext({
+      appName: 'idle-run',
+      batchInterval: Seconds(1),
+      defaultParallelism: 1,
+      checkpoint: { manifestEveryRecords: 20 },
+      environment: { clock, random: new SeededRandom(1), print: () => {}, allowSeveral: true },
+    });
+    const rows = ssc.sourceStream(topic.source(), { uid: 'numbers' });
+    rows
+      .updateStateByKey((values, n: number | undefined) => (n ?? 0) + values.length, { uid: 'counts' })
+      .saveTo(shelf.sink(), { uid: 'out' });
+    rows.reduceByKeyAndWindow((a, b) => a + b, Seconds(10), Seconds(5), { uid: 'sums' }).saveTo(shelf.sink('sums'));
+    return ssc;
+  });
+  const driven = new DrivenStream(context, clock, 1000);
+  await context.start();
+  for (let key = 0; key < keys; key++) topic.send(0, 0, [`key ${key}`, key]);
+  const samples: { readonly objects: number; readonly bytes: number }[] = [];
+  for (let batch = 1; batch <= 4_000; batch++) {
+    await driven.runTo(batch * 1000);
+    shelf.published.clear();
+    driven.batches.length = 1;
+    driven.batches[0] = { ...driven.batches[0]!, batchTimeMs: batch * 1000 };
+    if (batch >= 2_000 && batch % 250 === 0) samples.push(await sizeOf(store));
+  }
+  await driven.stop();
+  const objects = samples.map((sample) => sample.objects);
+  const bytes = samples.map((sample) => sample.bytes);
+  expect(Math.max(...objects) - Math.min(...objects)).toBeLessThan(40);
+  expect(Math.max(...bytes)).toBeLessThan(1.1 * Math.min(...bytes));
+});
