@@ -1,4 +1,10 @@
-export type { CheckpointTarget, CheckpointToolOptions, WalkProgress } from './inspect/checkpoint-target.ts';
+export type {
+  CheckpointTarget,
+  CheckpointToolOptions,
+  OnProgress,
+  WalkOptions,
+  WalkProgress,
+} from './inspect/checkpoint-target.ts';
 export { type ExportOptions, type ExportReport, exportCheckpoint } from './inspect/export-checkpoint.ts';
 export {
   type CheckpointStoreOptions,
@@ -41,6 +47,7 @@ export {
 } from './inspect/state-queries.ts';
 export {
   type Finding,
+  type KeyUse,
   type Orphan,
   type VerifyOptions,
   type VerifyReport,

@@ -1,7 +1,7 @@
 import { TidemarkError } from '../base/errors.ts';
 import { exportCheckpoint } from '../inspect/export-checkpoint.ts';
 import { exportPositions, writeBlobCheckpoints } from '../inspect/export-positions.ts';
-import { ProgressBar } from './progress-bar.ts';
+import { withBar } from './progress-bar.ts';
 import { formatSections, print, printJson } from './report.ts';
 import { jsonOption, parseVerb, storageOf, storageOptions, targetStorageOf, type VerbForm } from './verb-arguments.ts';
 
@@ -22,13 +22,9 @@ const exportForm: VerbForm = {
 export async function runExport(args: readonly string[]): Promise<void> {
   const given = parseVerb(exportForm, args);
   if (given === undefined) return;
-  const targetStorage = targetStorageOf(given);
-  const bar = new ProgressBar('export');
-  const report = await exportCheckpoint(given.positionals[0]!, given.positionals[1]!, {
-    storage: storageOf(given),
-    targetStorage,
-    onProgress: (progress) => bar.show(progress),
-  }).finally(() => bar.end());
+  const options = { storage: storageOf(given), targetStorage: targetStorageOf(given) };
+  const [url, target] = given.positionals;
+  const report = await withBar('export', (onProgress) => exportCheckpoint(url!, target!, { ...options, onProgress }));
   if (given.has('json')) return printJson(report);
   print(
     `Copied stream ${report.streamId} up to record ${report.tailSlot} from ${report.from} to ${report.to}: ` +

@@ -5,6 +5,7 @@ import {
   type SavepointRow,
 } from '../inspect/inspect-checkpoint.ts';
 import { schemasOf } from '../state/fingerprint.ts';
+import { withBar } from './progress-bar.ts';
 import { formatSections, print, printJson, timeText, valueText } from './report.ts';
 import type { TableRow } from './table.ts';
 import { jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
@@ -23,10 +24,10 @@ const form: VerbForm = {
 export async function runInspect(args: readonly string[]): Promise<void> {
   const given = parseVerb(form, args);
   if (given === undefined) return;
-  const report = await inspectCheckpoint(given.positionals[0]!, {
-    storage: storageOf(given),
-    records: given.count('records', 1),
-  });
+  const options = { storage: storageOf(given), records: given.count('records', 1) };
+  const report = await withBar('read', (onProgress) =>
+    inspectCheckpoint(given.positionals[0]!, { ...options, onProgress }),
+  );
   if (given.has('json')) printJson(report);
   else print(formatReport(report));
 }

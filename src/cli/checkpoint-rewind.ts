@@ -4,7 +4,7 @@ import { forkStream } from '../operate/fork-stream.ts';
 import { planRewind, type RewindPlan, rewindStream } from '../operate/rewind-stream.ts';
 import { confirm, yesOption } from './confirm.ts';
 import { asking, batchNameOf, takeOverOption, timeoutOption } from './operator-arguments.ts';
-import { ProgressBar } from './progress-bar.ts';
+import { withBar } from './progress-bar.ts';
 import { print, printJson, timeText } from './report.ts';
 import { jsonOption, parseVerb, storageOf, storageOptions, targetStorageOf, type VerbForm } from './verb-arguments.ts';
 
@@ -34,18 +34,16 @@ export async function runRewind(args: readonly string[]): Promise<void> {
   }
   const name = batchNameOf('to', to);
   const options = { storage: storageOf(given), takeOver: given.has('take-over') };
-  const plan = await planRewind(url!, name, options);
+  const plan = await withBar('read', (onProgress) => planRewind(url!, name, { ...options, onProgress }));
   if (!plan.isStopped && !options.takeOver) throw notStopped(plan);
   await confirm(describe(plan), given);
-  const bar = new ProgressBar('check');
-  const report = await rewindStream(url!, plan.to.batchId, {
-    ...options,
-    onProgress: (progress) => bar.show(progress),
-  }).finally(() => bar.end());
+  const report = await withBar('check', (onProgress) =>
+    rewindStream(url!, plan.to.batchId, { ...options, onProgress }),
+  );
   if (given.has('json')) return printJson(report);
   print(
-    `The stream is back at batch ${report.to.batchId} of ${timeText(report.to.batchTimeMs)}, in generation ${report.generation}. ` +
-      `The next start goes on from there with batch ${report.batchId + 1}.`,
+    `The stream is back at batch ${report.to.batchId} of ${timeText(report.to.batchTimeMs)}, in generation ${report.generation}; ` +
+      `${report.abandonedBatches} batches are given up. The next start goes on from there with batch ${report.batchId + 1}.`,
   );
 }
 
@@ -111,14 +109,12 @@ export async function runFork(args: readonly string[]): Promise<void> {
   if (given === undefined) return;
   const [url, target] = given.positionals;
   const at = given.text('at');
-  const targetStorage = targetStorageOf(given);
-  const bar = new ProgressBar('check');
-  const report = await forkStream(url!, target!, {
+  const options = {
     at: at === undefined ? undefined : batchNameOf('at', at),
     storage: storageOf(given),
-    targetStorage,
-    onProgress: (progress) => bar.show(progress),
-  }).finally(() => bar.end());
+    targetStorage: targetStorageOf(given),
+  };
+  const report = await withBar('check', (onProgress) => forkStream(url!, target!, { ...options, onProgress }));
   if (given.has('json')) return printJson(report);
   print(
     `Stream ${report.streamId} at ${report.to} begins after batch ${report.batchId} of ${timeText(report.batchTimeMs)} ` +

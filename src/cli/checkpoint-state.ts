@@ -7,6 +7,7 @@ import {
   type StoredEntry,
 } from '../inspect/state-queries.ts';
 import { parseKey } from '../inspect/value-json.ts';
+import { withBar } from './progress-bar.ts';
 import { formatSections, print, printJson, timeText, valueText } from './report.ts';
 import type { TableRow } from './table.ts';
 import {
@@ -45,7 +46,7 @@ export async function runStateList(args: readonly string[]): Promise<void> {
   const options = { storage: storageOf(given), batchId: given.count('batch', 1) };
   const limit = given.count('limit', 1) ?? limitDefault;
   if (uid === undefined) {
-    const found = await listOperators(url!, options);
+    const found = await withBar('read', (onProgress) => listOperators(url!, { ...options, onProgress }));
     if (given.has('json')) return printJson(found);
     const rows = found.operators.map(({ meta, ...row }) => ({
       ...row,
@@ -53,13 +54,13 @@ export async function runStateList(args: readonly string[]): Promise<void> {
     }));
     return print(formatSections([{ title: placeText('State', found), rows }]));
   }
-  const found = await listState(url!, uid, { ...options, limit });
+  const found = await withBar('read', (onProgress) => listState(url!, uid, { ...options, limit, onProgress }));
   if (given.has('json')) return printJson(found);
-  const shown = found.entries.length < found.count ? `, the first ${found.entries.length}; --limit shows more` : '';
+  const shown = found.entries.length < found.count ? `; the first ${found.entries.length}, --limit shows more` : '';
   print(
     formatSections([
       {
-        title: placeText(`${found.count} keys of '${uid}'${shown}`, found),
+        title: `${placeText(`${found.count} keys of '${uid}'`, found)}${shown}`,
         rows: found.entries.map((entry) => entryRow(entry)),
       },
     ]),
@@ -81,7 +82,8 @@ export async function runStateGet(args: readonly string[]): Promise<0 | 1> {
   if (given === undefined) return 0;
   const [url, uid, text] = given.positionals;
   const key = parseKey(text!);
-  const entries = await getState(url!, uid!, key, { storage: storageOf(given), batchId: given.count('batch', 1) });
+  const options = { storage: storageOf(given), batchId: given.count('batch', 1) };
+  const entries = await withBar('read', (onProgress) => getState(url!, uid!, key, { ...options, onProgress }));
   if (given.has('json')) printJson(entries);
   else if (entries.length === 0) process.stderr.write(`'${uid}' holds nothing under ${valueText(key)}.\n`);
   else
@@ -105,7 +107,8 @@ export async function runStateDiff(args: readonly string[]): Promise<void> {
   if (given === undefined) return;
   const [url, a, b] = given.positionals;
   const limit = given.count('limit', 1) ?? limitDefault;
-  const diff = await diffState(url!, batchIdOf('batch a', a!), batchIdOf('batch b', b!), { storage: storageOf(given) });
+  const [from, to, storage] = [batchIdOf('batch a', a!), batchIdOf('batch b', b!), storageOf(given)];
+  const diff = await withBar('read', (onProgress) => diffState(url!, from, to, { storage, onProgress }));
   if (given.has('json')) printJson(diff);
   else print(formatDiff(diff, limit));
 }
@@ -118,7 +121,7 @@ function formatDiff({ from, to, differences }: StateDiff, limit: number): string
     before: before === undefined ? '(none)' : valueText(before.value),
     after: after === undefined ? '(none)' : valueText(after.value),
   }));
-  const shown = rows.length < differences.length ? `, the first ${rows.length}; --limit shows more` : '';
+  const shown = rows.length < differences.length ? `; the first ${rows.length}, --limit shows more` : '';
   const title = `${differences.length} differences between batch ${from.batchId} (${timeText(from.batchTimeMs)}) and batch ${to.batchId} (${timeText(to.batchTimeMs)})${shown}`;
   return formatSections([{ title, rows }]);
 }

@@ -1,8 +1,9 @@
 import { TidemarkError } from '../base/errors.ts';
 import { planCleaning } from '../inspect/plan-cleaning.ts';
-import { type VerifyReport, verifyCheckpoint } from '../inspect/verify-checkpoint.ts';
-import { ProgressBar } from './progress-bar.ts';
+import { type KeyUse, type VerifyReport, verifyCheckpoint } from '../inspect/verify-checkpoint.ts';
+import { withBar } from './progress-bar.ts';
 import { formatSections, print, printJson } from './report.ts';
+import type { TableRow } from './table.ts';
 import { jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
 
 const verifyForm: VerbForm = {
@@ -17,17 +18,16 @@ const verifyForm: VerbForm = {
 export async function runVerify(args: readonly string[]): Promise<0 | 1> {
   const given = parseVerb(verifyForm, args);
   if (given === undefined) return 0;
-  const bar = new ProgressBar('verify');
-  const report = await verifyCheckpoint(given.positionals[0]!, {
-    storage: storageOf(given),
-    onProgress: (progress) => bar.show(progress),
-  }).finally(() => bar.end());
+  const storage = storageOf(given);
+  const report = await withBar('verify', (onProgress) =>
+    verifyCheckpoint(given.positionals[0]!, { storage, onProgress }),
+  );
   if (given.has('json')) printJson(report);
   else print(formatVerifyReport(report));
   return report.findings.length === 0 ? 0 : 1;
 }
 
-export function formatVerifyReport({ url, floor, tailSlot, findings, orphans, checked }: VerifyReport): string {
+export function formatVerifyReport({ url, floor, tailSlot, findings, orphans, keys, checked }: VerifyReport): string {
   const count = findings.length === 1 ? '1 finding' : `${findings.length} findings`;
   return formatSections([
     {
@@ -39,8 +39,14 @@ export function formatVerifyReport({ url, floor, tailSlot, findings, orphans, ch
       title: 'Objects nothing refers to (no findings)',
       rows: orphans.map(({ name, sizeBytes, why }) => ({ object: name, bytes: sizeBytes, why })),
     },
+    ...(keys === undefined ? [] : [{ title: 'Keys the objects need', rows: keys.map(keyRow) }]),
     { title: `Checked: records ${floor + 1} to ${tailSlot}, ${count}`, rows: [checked] },
   ]);
+}
+
+function keyRow({ keyId, isCurrent, objects, bytes, kinds }: KeyUse): TableRow {
+  const which = Object.entries(kinds).map(([kind, count]) => `${count} ${kind}`);
+  return { key: keyId, current: isCurrent ? 'yes' : '', objects, bytes, which: which.join(', ') };
 }
 
 const gcForm: VerbForm = {
@@ -64,10 +70,8 @@ export async function runGc(args: readonly string[]): Promise<void> {
       'Give --dry-run: a running driver deletes by itself what is not needed any more, and this command only tells what that would be.',
     );
   }
-  const plan = await planCleaning(given.positionals[0]!, {
-    storage: storageOf(given),
-    retainManifests: given.count('retain-manifests', 1),
-  });
+  const options = { storage: storageOf(given), retainManifests: given.count('retain-manifests', 1) };
+  const plan = await withBar('read', (onProgress) => planCleaning(given.positionals[0]!, { ...options, onProgress }));
   if (given.has('json')) {
     printJson(plan);
     return;
@@ -78,6 +82,8 @@ export async function runGc(args: readonly string[]): Promise<void> {
       {
         title: `A manifest written now would raise the floor from ${plan.floor} to ${plan.nextFloor} and delete ${plan.deletes.length} objects (${bytes} bytes)`,
         rows: plan.deletes.map(({ name, sizeBytes }) => ({ object: name, bytes: sizeBytes })),
+        empty:
+          'none: what only older batches need must also be ten minutes old, or what retainMs and silenceThresholdMs say',
       },
       {
         title: 'Objects nothing refers to',

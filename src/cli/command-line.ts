@@ -47,17 +47,18 @@ function findVerb(args: readonly string[], verbs: readonly Verb[]): Verb | undef
     .sort((a, b) => b.name.length - a.name.length)[0];
 }
 
-/** Of a command that has parts (`checkpoint`), its own list is shown. */
+/** Of a command that has parts (`checkpoint`, `checkpoint state`), its own list is shown. */
 function noSuchCommand(args: readonly string[], verbs: readonly Verb[]): CommandOutcome {
   const [first, second] = args;
   const group = verbs.filter(({ name }) => name.startsWith(`${first} `));
-  if (group.length > 0) {
-    if (args.includes('--help') || args.includes('-h')) return { exitCode: 0, output: usage(group), error: '' };
-    if (second === undefined) return { exitCode: 2, output: '', error: usage(group) };
+  const part = group.filter(({ name }) => name.startsWith(`${first} ${second} `));
+  const nearest = [part, group, verbs].find(({ length }) => length > 0) ?? verbs;
+  if (nearest !== verbs) {
+    if (args.includes('--help') || args.includes('-h')) return { exitCode: 0, output: usage(nearest), error: '' };
+    if (args.length === (nearest === part ? 2 : 1)) return { exitCode: 2, output: '', error: usage(nearest) };
   }
-  const wordsKnown = group.some(({ name }) => name.startsWith(`${first} ${second} `)) ? 3 : 2;
-  const named = group.length === 0 ? first : args.slice(0, wordsKnown).join(' ');
-  const known = (group.length === 0 ? verbs : group).map(({ name }) => name).join(', ');
+  const named = nearest === verbs ? first : args.slice(0, nearest === part ? 3 : 2).join(' ');
+  const known = nearest.map(({ name }) => name).join(', ');
   const error = `tidemark: there is no command "${named}". Commands: ${known}. See tidemark --help.`;
   return { exitCode: 2, output: '', error };
 }

@@ -1,4 +1,4 @@
-import type { WalkProgress } from '../inspect/checkpoint-target.ts';
+import type { OnProgress, WalkProgress } from '../inspect/checkpoint-target.ts';
 
 /** Where a bar is drawn; standard error, as a rule. */
 export interface ProgressScreen {
@@ -34,5 +34,15 @@ export class ProgressBar {
   end(): void {
     if (this.#shown >= 0) this.#screen.write('\r\u001b[K');
     this.#shown = -1;
+  }
+}
+
+/** Runs what takes its time with a bar. */
+export async function withBar<R>(what: string, work: (onProgress: OnProgress) => Promise<R>): Promise<R> {
+  const bar = new ProgressBar(what);
+  try {
+    return await work((progress) => bar.show(progress));
+  } finally {
+    bar.end();
   }
 }

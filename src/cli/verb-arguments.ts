@@ -57,7 +57,9 @@ export function parseVerb(form: VerbForm, args: readonly string[]): VerbArgument
     parsed = parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (cause) {
     // The first sentence; the second one is about arguments that begin with a dash.
-    throw refuse(toError(cause).message.replace(/\. [\s\S]*$/, '.'), cause);
+    const problem = toError(cause).message.replace(/\. [\s\S]*$/, '.');
+    const known = Object.keys(options).map((name) => `--${name}`);
+    throw refuse(`${problem} It takes ${known.join(', ')}.`, cause);
   }
   const { values, positionals } = parsed;
   if (values.help === true) {
@@ -115,7 +117,9 @@ function encryptionOf(args: VerbArguments, option: string): EncryptionOptions | 
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new TidemarkError('OPTION_INVALID', `--${option} cannot be read: ${toError(cause).message}.`, { cause });
+    throw new TidemarkError('OPTION_INVALID', `--${option} cannot be read: ${toError(cause).message}.`, {
+      cause,
+    });
   }
   return parseKeyFile(text, `The key file ${path}`);
 }

@@ -16,9 +16,32 @@ export interface CheckpointToolOptions {
 
 /** How far a long walk has come. */
 export interface WalkProgress {
-  /** Objects looked at so far. */
+  /** Objects, or pieces of them, looked at so far. */
   readonly done: number;
+  /** It may grow: how much state there is to read is known when the log has been read. */
   readonly total: number;
+}
+
+export type OnProgress = (progress: WalkProgress) => void;
+
+/** Of tools that may take long. */
+export interface WalkOptions extends CheckpointToolOptions {
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** Tells several walks as one: each call begins the next, whose total is added to those of the walks before. */
+export function walksAsOne({ onProgress = () => {} }: WalkOptions): () => OnProgress {
+  let before = 0;
+  let present = 0;
+  return () => {
+    before += present;
+    present = 0;
+    const start = before;
+    return ({ done, total }) => {
+      present = total;
+      onProgress({ done: start + done, total: start + total });
+    };
+  };
 }
 
 /** Opens what is given as a URL, and closes it again. */

@@ -11,18 +11,18 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import type { CheckpointStorageOptions } from '../storage/open-checkpoint-store.ts';
 import {
   type CheckpointTarget,
-  type CheckpointToolOptions,
+  type OnProgress,
   storageOfTarget,
-  type WalkProgress,
+  type WalkOptions,
+  walksAsOne,
   withCheckpoint,
 } from './checkpoint-target.ts';
 import { collectReferences, onSteadyFloor, readRetainedLog } from './retained-log.ts';
 import { verifyCheckpoint } from './verify-checkpoint.ts';
 
-export interface ExportOptions extends CheckpointToolOptions {
+export interface ExportOptions extends WalkOptions {
   /** How the target's URL is opened. Default: as `storage`. Without keys of its own it is encrypted as the source is. */
   readonly targetStorage?: CheckpointStorageOptions | undefined;
-  readonly onProgress?: ((progress: WalkProgress) => void) | undefined;
   readonly random?: Random | undefined;
 }
 
@@ -53,13 +53,14 @@ export function exportCheckpoint(
   target: CheckpointTarget,
   options: ExportOptions = {},
 ): Promise<ExportReport> {
-  const { onProgress = () => {}, random = new SystemRandom() } = options;
+  const { random = new SystemRandom() } = options;
+  const nextWalk = walksAsOne(options);
   return withCheckpoint(source, options, (from) =>
     withCheckpoint(target, { storage: storageOfTarget(options) }, async (to) => {
       requireApart(from, to);
       await requireEmpty(to);
-      const report = await onSteadyFloor(from, () => copy(from, to, onProgress, random));
-      const { findings } = await verifyCheckpoint(to);
+      const report = await onSteadyFloor(from, () => copy(from, to, nextWalk(), random));
+      const { findings } = await verifyCheckpoint(to, { onProgress: nextWalk() });
       const [first] = findings;
       if (first === undefined) return report;
       throw new TidemarkError(
@@ -72,12 +73,7 @@ export function exportCheckpoint(
   );
 }
 
-async function copy(
-  from: ObjectStore,
-  to: ObjectStore,
-  onProgress: (progress: WalkProgress) => void,
-  random: Random,
-): Promise<ExportReport> {
+async function copy(from: ObjectStore, to: ObjectStore, onProgress: OnProgress, random: Random): Promise<ExportReport> {
   const log = await readRetainedLog(from);
   const { format, floor, tailSlot, objects } = log;
   if (tailSlot <= floor) throw corrupt(logName(floor + 1), 'it is missing: there is no record to copy');
@@ -180,7 +176,7 @@ export async function requireEmpty(to: ObjectStore): Promise<void> {
 function notEmpty(to: ObjectStore, name: string): TidemarkError {
   return new TidemarkError(
     'CHECKPOINT_EXISTS',
-    `The target ${to.url} is not empty: "${name}" is there. An export needs a place of its own; nothing was overwritten.`,
+    `The target ${to.url} is not empty: "${name}" is there. Choose a place where nothing is; nothing was overwritten.`,
     { context: { name } },
   );
 }

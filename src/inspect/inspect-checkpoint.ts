@@ -5,12 +5,12 @@ import { readStream } from '../checkpoint/read-checkpoint.ts';
 import type { StreamStatus } from '../checkpoint/records.ts';
 import { segmentsOf } from '../checkpoint/stored-contents.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { type CheckpointTarget, type CheckpointToolOptions, noStream, withCheckpoint } from './checkpoint-target.ts';
+import { type CheckpointTarget, noStream, type WalkOptions, withCheckpoint } from './checkpoint-target.ts';
 import { onSteadyFloor, readRecords, readRetainedLog } from './retained-log.ts';
 import { readStoredGraph } from './stored-graph.ts';
 import type { ObjectKind, StoredObject } from './stored-objects.ts';
 
-export interface InspectOptions extends CheckpointToolOptions {
+export interface InspectOptions extends WalkOptions {
   /** How many of the newest records are listed. Default 20. */
   readonly records?: number | undefined;
 }
@@ -128,10 +128,14 @@ export interface ManifestRow {
  */
 export function inspectCheckpoint(target: CheckpointTarget, options: InspectOptions = {}): Promise<CheckpointReport> {
   const recordsMax = positiveInteger('records', options.records ?? 20);
-  return withCheckpoint(target, options, (store) => onSteadyFloor(store, () => inspect(store, recordsMax)));
+  return withCheckpoint(target, options, (store) => onSteadyFloor(store, () => inspect(store, recordsMax, options)));
 }
 
-async function inspect(store: ObjectStore, recordsMax: number): Promise<CheckpointReport> {
+async function inspect(
+  store: ObjectStore,
+  recordsMax: number,
+  { onProgress }: InspectOptions,
+): Promise<CheckpointReport> {
   const stream = await readStream(store, 'by hint');
   if (stream === undefined) throw noStream(store);
   const { status, manifest } = stream;
@@ -145,7 +149,7 @@ async function inspect(store: ObjectStore, recordsMax: number): Promise<Checkpoi
   // From one before: whether a record adopts a manifest shows in the record before it.
   const from = Math.max(floor + 1, Math.min(firstListed - 1, manifestSlot + 1));
   let before: LogRecord | undefined;
-  for await (const { record, bytes } of readRecords(store, from, status.tailSlot)) {
+  for await (const { record, bytes } of readRecords(store, from, status.tailSlot, onProgress)) {
     if (record.slot >= firstListed) rows.push(recordRow(record, before, bytes, objects.get(logName(record.slot))));
     before = record;
     if (record.slot <= manifestSlot || record.kind !== 'batch') continue;

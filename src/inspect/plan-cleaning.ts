@@ -7,11 +7,11 @@ import { hintName } from '../checkpoint/object-names.ts';
 import { PinnedObjects } from '../checkpoint/pinned-objects.ts';
 import { readStream } from '../checkpoint/read-checkpoint.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { type CheckpointTarget, type CheckpointToolOptions, noStream, withCheckpoint } from './checkpoint-target.ts';
+import { type CheckpointTarget, noStream, type WalkOptions, withCheckpoint } from './checkpoint-target.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import { collectReferences, onSteadyFloor, readRetainedLog } from './retained-log.ts';
 
-export interface CleaningOptions extends CheckpointToolOptions {
+export interface CleaningOptions extends WalkOptions {
   /** As the program sets it. Default 2. */
   readonly retainManifests?: number | undefined;
   /** As the program sets it. Default 0. */
@@ -57,7 +57,7 @@ async function plan(store: ObjectStore, options: CleaningOptions): Promise<Clean
   if (stream === undefined) throw noStream(store);
   const log = await readRetainedLog(store);
   const { floor, objects, tailSlot } = log;
-  const references = await collectReferences(store, log);
+  const references = await collectReferences(store, log, options.onProgress);
   const manifests: { readonly reference: ManifestReference; readonly manifest: Manifest }[] = [];
   for (const reference of references.manifests) {
     const manifest = await readManifest(store, reference, stream.streamId);

@@ -7,7 +7,7 @@ import { decodeRecord } from '../checkpoint/record-codec.ts';
 import { readFloor, readFormat, type StreamFormat } from '../checkpoint/root-objects.ts';
 import { segmentsOf } from '../checkpoint/stored-contents.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { noStream } from './checkpoint-target.ts';
+import { noStream, type OnProgress } from './checkpoint-target.ts';
 import { listObjects, type StoredObject, tailSlotOf } from './stored-objects.ts';
 
 const readsMax = 16;
@@ -41,7 +41,12 @@ export interface ReadRecord {
  * The records of slots `from` to `to`, in order, each checked against the one before.
  * @throws CHECKPOINT_CORRUPT
  */
-export async function* readRecords(store: ObjectStore, from: number, to: number): AsyncGenerator<ReadRecord> {
+export async function* readRecords(
+  store: ObjectStore,
+  from: number,
+  to: number,
+  onProgress: OnProgress = () => {},
+): AsyncGenerator<ReadRecord> {
   let previousHash: string | undefined;
   for (let start = from; start <= to; start += readsMax) {
     const slots = Array.from({ length: Math.min(readsMax, to - start + 1) }, (_, index) => start + index);
@@ -56,6 +61,7 @@ export async function* readRecords(store: ObjectStore, from: number, to: number)
       previousHash = hash;
       yield { record, hash, bytes: outcome.bytes.length };
     }
+    onProgress({ done: start + window.length - from, total: to - from + 1 });
   }
 }
 
@@ -66,10 +72,14 @@ export interface References {
   readonly segments: ReadonlySet<string>;
 }
 
-export async function collectReferences(store: ObjectStore, log: RetainedLog): Promise<References> {
+export async function collectReferences(
+  store: ObjectStore,
+  log: RetainedLog,
+  onProgress?: OnProgress,
+): Promise<References> {
   const manifests = new Map<string, ManifestReference>();
   const segments = new Set<string>();
-  for await (const { record } of readRecords(store, log.floor + 1, log.tailSlot)) {
+  for await (const { record } of readRecords(store, log.floor + 1, log.tailSlot, onProgress)) {
     const { manifest } = record.links;
     if (manifest !== undefined && manifest.slot >= log.floor) manifests.set(manifest.name, manifest);
     for (const name of segmentsOf(record)) segments.add(name);

@@ -7,7 +7,7 @@ import { readStream } from '../checkpoint/read-checkpoint.ts';
 import type { Savepoint } from '../checkpoint/records.ts';
 import { type PointPlace, readPoint } from '../checkpoint/stored-point.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { noStream } from './checkpoint-target.ts';
+import { noStream, type OnProgress } from './checkpoint-target.ts';
 import { type RetainedLog, readRecords, readRetainedLog } from './retained-log.ts';
 import { StoredState } from './stored-state.ts';
 
@@ -46,13 +46,13 @@ export interface LogIndex {
 }
 
 /** @throws CHECKPOINT_MISSING, CHECKPOINT_CORRUPT; BATCH_NOT_RETAINED when there is no batch at all */
-export async function readLogIndex(store: ObjectStore): Promise<LogIndex> {
+export async function readLogIndex(store: ObjectStore, onProgress?: OnProgress): Promise<LogIndex> {
   // Whatever it says is pinned was so before the log is looked at.
   const stream = await readStream(store, 'by hint');
   if (stream === undefined) throw noStream(store);
   const log = await readRetainedLog(store);
   const walk = new IndexWalk();
-  for await (const { record } of readRecords(store, log.floor + 1, log.tailSlot)) {
+  for await (const { record } of readRecords(store, log.floor + 1, log.tailSlot, onProgress)) {
     const { manifest } = record.links;
     if (manifest !== undefined && manifest.slot >= log.floor && !walk.knows(manifest)) {
       const found = await readManifest(store, manifest, log.format.streamId);
@@ -79,11 +79,19 @@ export async function readLogIndex(store: ObjectStore): Promise<LogIndex> {
  * @param batchId undefined: the last batch.
  * @throws BATCH_NOT_RETAINED with what is kept; CHECKPOINT_CORRUPT; STATE_MISMATCH
  */
-export async function loadStateAt(store: ObjectStore, index: LogIndex, batchId?: number): Promise<StateAt> {
+export async function loadStateAt(
+  store: ObjectStore,
+  index: LogIndex,
+  batchId?: number,
+  onProgress: OnProgress = () => {},
+): Promise<StateAt> {
   const batch = batchOf(store, index, batchId ?? index.retained.last);
   const point = await readPoint(store, index.log.format, batch);
   const states = new Map<string, StoredState>();
+  let done = 0;
   await point.loadState((uid, bytes) => {
+    done += 1;
+    onProgress({ done, total: point.pieces.length });
     const state = states.get(uid) ?? new StoredState(true);
     states.set(uid, state);
     state.apply(bytes);

@@ -1,14 +1,20 @@
 import { TidemarkError } from '../base/errors.ts';
 import { positiveInteger } from '../base/options.ts';
 import { equalPlain } from '../base/plain-data.ts';
-import { type CheckpointTarget, type CheckpointToolOptions, withCheckpoint } from './checkpoint-target.ts';
+import {
+  type CheckpointTarget,
+  type OnProgress,
+  type WalkOptions,
+  walksAsOne,
+  withCheckpoint,
+} from './checkpoint-target.ts';
 import { onSteadyFloor } from './retained-log.ts';
 import { type LogIndex, loadStateAt, readLogIndex, type StateAt } from './state-at.ts';
 import type { StoredEntry, StoredState } from './stored-state.ts';
 
 export type { StoredEntry } from './stored-state.ts';
 
-export interface StateOptions extends CheckpointToolOptions {
+export interface StateOptions extends WalkOptions {
   /** The state right after this batch. Default: the last one. */
   readonly batchId?: number | undefined;
 }
@@ -105,11 +111,11 @@ export function diffState(
   target: CheckpointTarget,
   fromBatchId: number,
   toBatchId: number,
-  options: CheckpointToolOptions = {},
+  options: WalkOptions = {},
 ): Promise<StateDiff> {
-  return withIndex(target, options, async (store, index) => {
-    const from = await loadStateAt(store, index, fromBatchId);
-    const to = await loadStateAt(store, index, toBatchId);
+  return withIndex(target, options, async (store, index, nextWalk) => {
+    const from = await loadStateAt(store, index, fromBatchId, nextWalk());
+    const to = await loadStateAt(store, index, toBatchId, nextWalk());
     const differences: StateDifference[] = [];
     for (const uid of new Set([...from.operators.keys(), ...to.operators.keys()])) {
       differences.push(...compareStates(uid, from.operators.get(uid), to.operators.get(uid)));
@@ -136,16 +142,19 @@ function* compareStates(
 }
 
 function atBatch<R>(target: CheckpointTarget, options: StateOptions, work: (at: StateAt) => R): Promise<R> {
-  return withIndex(target, options, async (store, index) => work(await loadStateAt(store, index, options.batchId)));
+  return withIndex(target, options, async (store, index, nextWalk) =>
+    work(await loadStateAt(store, index, options.batchId, nextWalk())),
+  );
 }
 
 function withIndex<R>(
   target: CheckpointTarget,
-  options: CheckpointToolOptions,
-  work: (store: Parameters<typeof loadStateAt>[0], index: LogIndex) => Promise<R>,
+  options: WalkOptions,
+  work: (store: Parameters<typeof loadStateAt>[0], index: LogIndex, nextWalk: () => OnProgress) => Promise<R>,
 ): Promise<R> {
+  const nextWalk = walksAsOne(options);
   return withCheckpoint(target, options, (store) =>
-    onSteadyFloor(store, async () => work(store, await readLogIndex(store))),
+    onSteadyFloor(store, async () => work(store, await readLogIndex(store, nextWalk()), nextWalk)),
   );
 }
 

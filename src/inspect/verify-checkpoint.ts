@@ -4,24 +4,25 @@ import { decodeHint, readFloor, readFormat } from '../checkpoint/root-objects.ts
 import type { ObjectStore } from '../storage/object-store.ts';
 import {
   type CheckpointTarget,
-  type CheckpointToolOptions,
   noStream,
-  type WalkProgress,
+  type OnProgress,
+  type WalkOptions,
+  walksAsOne,
   withCheckpoint,
 } from './checkpoint-target.ts';
 import { type Finding, Findings } from './findings.ts';
 import { findOrphans, type Orphan } from './orphans.ts';
 import { attemptsMax, cleanedFaster, floorOrUndefined } from './retained-log.ts';
+import { type KeyUse, readKeyUse } from './sealed-keys.ts';
 import { listObjects, type StoredObject, tailSlotOf } from './stored-objects.ts';
 import { LogWalk } from './verify-log.ts';
 import { verifySavepoints } from './verify-savepoints.ts';
 
 export type { Finding } from './findings.ts';
 export type { Orphan } from './orphans.ts';
+export type { KeyUse } from './sealed-keys.ts';
 
-export interface VerifyOptions extends CheckpointToolOptions {
-  readonly onProgress?: ((progress: WalkProgress) => void) | undefined;
-}
+export interface VerifyOptions extends WalkOptions {}
 
 export interface VerifyReport {
   readonly url: string;
@@ -34,6 +35,8 @@ export interface VerifyReport {
   readonly findings: readonly Finding[];
   /** Objects nothing refers to: left by crashes or being written. They do no harm and are no findings. */
   readonly orphans: readonly Orphan[];
+  /** Which keys of encryption the stored objects need. Undefined: the checkpoint is not encrypted. */
+  readonly keys: readonly KeyUse[] | undefined;
   readonly checked: {
     readonly objects: number;
     readonly records: number;
@@ -57,7 +60,7 @@ export function verifyCheckpoint(target: CheckpointTarget, options: VerifyOption
   return withCheckpoint(target, options, async (store) => {
     let before: readonly Finding[] = [];
     for (let attempt = 1; attempt <= attemptsMax; attempt++) {
-      const report = await walk(store, options.onProgress ?? (() => {}));
+      const report = await walk(store, walksAsOne(options));
       if (report.findings.length === 0) return report;
       // A running driver may have cleaned up during the walk: then what is missing is missing by right. What is found
       // twice is no such thing, because the next walk does not look below the new floor.
@@ -71,8 +74,9 @@ export function verifyCheckpoint(target: CheckpointTarget, options: VerifyOption
   });
 }
 
-async function walk(store: ObjectStore, onProgress: (progress: WalkProgress) => void): Promise<VerifyReport> {
+async function walk(store: ObjectStore, nextWalk: () => OnProgress): Promise<VerifyReport> {
   const findings = new Findings();
+  const onProgress = nextWalk();
   // In this order: what the hint has seen and the floor allows must be in a listing made later.
   const format = await findings.catch(formatName, () => readFormat(store));
   const hint = await findings.catch(hintName, async () => {
@@ -137,6 +141,7 @@ async function walk(store: ObjectStore, onProgress: (progress: WalkProgress) => 
       ? 0
       : await verifySavepoints(store, format, floor, log.status, findings);
   onProgress({ done: total, total });
+  const keys = await readKeyUse(store, objects, nextWalk());
   const names = new Set([...log.references.map(({ name }) => name), ...log.segments, ...log.snapshots]);
   const epoch = log.status?.epoch ?? 0;
   const sources = new Set(Object.keys(log.status?.positions ?? {}));
@@ -156,6 +161,7 @@ async function walk(store: ObjectStore, onProgress: (progress: WalkProgress) => 
       isPinned: (name) => pinned.has(name),
       sources,
     }),
+    keys,
     checked: {
       objects: touched.size,
       records: log.recordsRead,

@@ -4,7 +4,7 @@ import type { StateExtent } from '../checkpoint/records.ts';
 import { readParts } from '../checkpoint/state-loader.ts';
 import { readPoint } from '../checkpoint/stored-point.ts';
 import type { RecoveredStream } from '../checkpoint/stream-checkpoint.ts';
-import type { WalkProgress } from '../inspect/checkpoint-target.ts';
+import type { OnProgress } from '../inspect/checkpoint-target.ts';
 import { batchOf, type IndexedBatch, type LogIndex } from '../inspect/state-at.ts';
 import { StoredState } from '../inspect/stored-state.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -66,7 +66,7 @@ export function readBatch({ store, index, ...place }: FoundBatch): Promise<Recov
  * there. Needs memory for the hashes of all keys.
  * @throws STATE_MISMATCH, CHECKPOINT_CORRUPT
  */
-export async function checkState(point: RecoveredStream, onProgress: (progress: WalkProgress) => void): Promise<void> {
+export async function checkState(point: RecoveredStream, onProgress: OnProgress): Promise<void> {
   const states = new Map<string, StoredState>();
   const total = point.pieces.length;
   let done = 0;

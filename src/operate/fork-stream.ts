@@ -10,7 +10,8 @@ import type { RecoveredStream } from '../checkpoint/stream-checkpoint.ts';
 import {
   type CheckpointTarget,
   storageOfTarget,
-  type WalkProgress,
+  type WalkOptions,
+  walksAsOne,
   withCheckpoint,
 } from '../inspect/checkpoint-target.ts';
 import { requireApart, requireEmpty } from '../inspect/export-checkpoint.ts';
@@ -23,12 +24,11 @@ import { type BatchName, checkState, findBatch, pointStateOf, readBatch } from '
 import type { OperatorOptions } from './operator-options.ts';
 import { inputsWithBlocks } from './stored-blocks.ts';
 
-export interface ForkOptions extends OperatorOptions {
+export interface ForkOptions extends OperatorOptions, WalkOptions {
   /** Where the new stream begins. Default: at the last batch. */
   readonly at?: BatchName | undefined;
   /** How the target's URL is opened. Default: as `storage`. Without keys of its own it is encrypted as the parent is. */
   readonly targetStorage?: CheckpointStorageOptions | undefined;
-  readonly onProgress?: ((progress: WalkProgress) => void) | undefined;
 }
 
 export interface ForkReport {
@@ -71,11 +71,11 @@ export function forkStream(
 }
 
 async function fork(from: ObjectStore, to: ObjectStore, options: ForkOptions): Promise<ForkReport> {
-  const { onProgress = () => {} } = options;
+  const nextWalk = walksAsOne(options);
   const point = await onSteadyFloor(from, async () => {
-    const index = await readLogIndex(from);
+    const index = await readLogIndex(from, nextWalk());
     const found = await readBatch(findBatch(from, index, options.at ?? index.retained.last));
-    await checkState(found, onProgress);
+    await checkState(found, nextWalk());
     return found;
   });
   const { status } = point;

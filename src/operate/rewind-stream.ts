@@ -1,7 +1,13 @@
 import { TidemarkError } from '../base/errors.ts';
 import { rewind } from '../checkpoint/operator-records.ts';
 import type { StreamStatus } from '../checkpoint/records.ts';
-import { type CheckpointTarget, type WalkProgress, withCheckpoint } from '../inspect/checkpoint-target.ts';
+import {
+  type CheckpointTarget,
+  type OnProgress,
+  type WalkOptions,
+  walksAsOne,
+  withCheckpoint,
+} from '../inspect/checkpoint-target.ts';
 import { onSteadyFloor } from '../inspect/retained-log.ts';
 import { readLogIndex } from '../inspect/state-at.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -10,9 +16,7 @@ import { holdStream, statusOf } from './hold-stream.ts';
 import type { OperatorOptions } from './operator-options.ts';
 import { missingBlocks } from './stored-blocks.ts';
 
-export interface RewindOptions extends OperatorOptions {
-  readonly onProgress?: ((progress: WalkProgress) => void) | undefined;
-}
+export interface RewindOptions extends OperatorOptions, WalkOptions {}
 
 /** What a rewind would do. */
 export interface RewindPlan {
@@ -41,7 +45,9 @@ export interface RewindReport extends RewindPlan {
  * @throws CHECKPOINT_MISSING, CHECKPOINT_CORRUPT, OPTION_INVALID; BATCH_NOT_RETAINED when the stream can't go there
  */
 export function planRewind(target: CheckpointTarget, to: BatchName, options: RewindOptions = {}): Promise<RewindPlan> {
-  return withCheckpoint(target, options, (store) => onSteadyFloor(store, async () => (await plan(store, to)).plan));
+  return withCheckpoint(target, options, (store) =>
+    onSteadyFloor(store, async () => (await plan(store, to, options.onProgress)).plan),
+  );
 }
 
 /**
@@ -58,10 +64,10 @@ export function rewindStream(
   to: BatchName,
   options: RewindOptions = {},
 ): Promise<RewindReport> {
-  const { onProgress = () => {} } = options;
+  const nextWalk = walksAsOne(options);
   return withCheckpoint(target, options, async (store) => {
-    const { point, plan: first } = await onSteadyFloor(store, () => plan(store, to));
-    await checkState(point, onProgress);
+    const { point, plan: first } = await onSteadyFloor(store, () => plan(store, to, nextWalk()));
+    await checkState(point, nextWalk());
     return holdStream(store, 'rewind', options, async (log) => {
       // The driver that was fenced may have gone on since, and raised the floor.
       const { plan: final, point: current } = await plan(store, to);
@@ -82,9 +88,10 @@ export function rewindStream(
 async function plan(
   store: ObjectStore,
   to: BatchName,
+  onProgress?: OnProgress,
 ): Promise<{ readonly plan: RewindPlan; readonly point: Awaited<ReturnType<typeof readBatch>> }> {
   const status = await statusOf(store);
-  const index = await readLogIndex(store);
+  const index = await readLogIndex(store, onProgress);
   const batch = findBatch(store, index, to);
   const { lastBatch } = status;
   if (lastBatch === undefined || batch.batchId >= lastBatch.batchId) throw notBehind(store, batch, status);

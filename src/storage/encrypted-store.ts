@@ -10,7 +10,16 @@ import type {
   PutOutcome,
 } from './object-store.ts';
 import type { OperationCounters } from './operation-counters.ts';
-import { blockBytes, contentBytes, damaged, openBlocks, sealedBlockBytes, sealObject } from './sealed-object.ts';
+import {
+  blockBytes,
+  contentBytes,
+  damaged,
+  headBytes,
+  openBlocks,
+  sealedBlockBytes,
+  sealedKeyId,
+  sealObject,
+} from './sealed-object.ts';
 
 /**
  * A store whose objects are encrypted: content under AES-256-GCM (sealed-object), names in the clear.
@@ -43,6 +52,17 @@ export class EncryptedStore implements ObjectStore {
     const { content, isEnd } = await openBlocks(this.#keys, name, 0, outcome.bytes);
     if (!isEnd) throw damaged(name, 'it was cut');
     return { ...outcome, bytes: content };
+  }
+
+  /** New objects are encrypted with it. */
+  get currentKeyId(): string {
+    return this.#keys.current.id;
+  }
+
+  /** Id of the key that an object needs, whether it is among those given or not; undefined: there is none, or no object. */
+  async keyIdOf(name: string): Promise<string | undefined> {
+    const outcome = await this.#store.get(name, { offset: 0, length: headBytes });
+    return outcome.status === 'missing' ? undefined : sealedKeyId(outcome.bytes);
   }
 
   async head(name: string): Promise<HeadOutcome> {

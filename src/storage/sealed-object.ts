@@ -19,7 +19,8 @@ const magic = Buffer.from('TIDESEAL', 'latin1');
 const sealVersion = 1;
 const lastFlag = 1;
 const saltAt = 56;
-const headBytes = 88;
+/** Enough to tell the key: see sealedKeyId. */
+export const headBytes = 88;
 const tagBytes = 16;
 const overheadBytes = headBytes + tagBytes;
 export const sealedBlockBytes: number = blockBytes + overheadBytes;

@@ -54,7 +54,7 @@ describe('tidemark checkpoint, on a folder', () => {
   test('state is listed, read by key and compared', async () => {
     expect((await tidemark('state', 'ls', url)).output).toMatch(/^sums +\d+ +1 /m);
     expect((await tidemark('state', 'ls', url, 'sums', '--limit', '2')).output).toContain(
-      'the first 2; --limit shows more',
+      '; the first 2, --limit shows more',
     );
     const value = await tidemark('state', 'get', url, 'sums', '"every"', '--batch', '20', '--json');
     expect(JSON.parse(value.output)).toEqual([{ pane: 0, key: 'every', value: { sum: 19, n: 19 }, timeMs: 0 }]);
@@ -121,8 +121,16 @@ describe('tidemark checkpoint, on a folder', () => {
 
   test.each([
     [['mend', 'x'], 'there is no command "checkpoint mend". Commands: checkpoint inspect, '],
-    [['state', 'put', 'x'], 'there is no command "checkpoint state put".'],
-    [['verify', 'x', '--quick'], "Unknown option '--quick'. See tidemark checkpoint verify --help."],
+    [
+      ['state', 'put', 'x'],
+      'there is no command "checkpoint state put". Commands: checkpoint state ls, checkpoint state get, checkpoint state diff. See',
+    ],
+    [['state'], 'checkpoint state diff  what changed'],
+    [
+      ['verify', 'x', '--quick'],
+      "Unknown option '--quick'. It takes --help, --json, --connection-string, --key-file. See tidemark checkpoint verify --help.",
+    ],
+    [['inspect', 'x', '--key-file', '/no/such.json'], "--key-file cannot be read: ENOENT: no such file or directory, open '/no/such.json'"],
     [['verify'], '<url> is missing.'],
     [['verify', 'x', 'y'], '"y" is one argument too many.'],
     [['inspect', 'x', '--records', 'all'], '--records is all: a whole number of at least 1 is needed.'],

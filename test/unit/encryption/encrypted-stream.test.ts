@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Seconds } from '../../../src/base/time.ts';
+import { segmentName } from '../../../src/checkpoint/object-names.ts';
 import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
 import { exportCheckpoint } from '../../../src/inspect/export-checkpoint.ts';
 import { inspectCheckpoint } from '../../../src/inspect/inspect-checkpoint.ts';
@@ -83,6 +84,47 @@ describe('the checkpoint of a stream with encryption', () => {
     expect((await verifyCheckpoint(encrypted(stream, rotated))).findings).toEqual([]);
   });
 
+  it('tells by verify which keys its objects need, before, during and after a rotation', async () => {
+    const stream = new TestStream();
+    const run = async (untilMs: number, keys: EncryptionOptions): Promise<void> => {
+      const receiver = new TestReceiver<string>();
+      receiver.starting = () => receiver.store(`${marker} received`);
+      const driven = await stream.start(define(new Shelf(), receiver), { store: encrypted(stream, keys), checkpoint });
+      await driven.runTo(untilMs);
+      await driven.stop();
+    };
+    const usesOf = async (keys: EncryptionOptions): Promise<Readonly<Record<string, number>>> => {
+      const { findings, keys: uses } = await verifyCheckpoint(stream.store, { storage: { encryption: keys } });
+      expect(findings).toEqual([]);
+      const objects = await objectsOf(stream.store);
+      expect(uses!.reduce((sum, use) => sum + use.objects, 0)).toBe(objects.size);
+      for (const { keyId, objects: count, kinds } of uses!) {
+        const own = [...objects.values()].filter((bytes) => Buffer.from(bytes.subarray(24, 32)).toString() === keyId);
+        expect(own.length, keyId).toBe(count);
+        expect(Object.values(kinds).reduce((sum, kind) => sum + kind, 0)).toBe(count);
+      }
+      return Object.fromEntries(uses!.map((use) => [use.keyId, use.objects]));
+    };
+    await run(13_000, before);
+    expect(await usesOf(rotated)).toEqual({ 'key-2025': expect.any(Number), 'key-2026': 0 });
+    await run(26_000, rotated);
+    await putLeftover(stream.store, before);
+    const mixed = (await verifyCheckpoint(encrypted(stream, rotated))).keys!;
+    expect(mixed).toMatchObject([
+      { keyId: 'key-2025', isCurrent: false, kinds: { format: 1, segment: 1 } },
+      { keyId: 'key-2026', isCurrent: true, kinds: { hint: 1 } },
+    ]);
+    await usesOf(rotated);
+    const target = new MemoryStore({ clock: stream.clock, name: 'rotated-export' });
+    await exportCheckpoint(stream.store, target, {
+      storage: { encryption: rotated },
+      targetStorage: { encryption: after },
+    });
+    const left = (await verifyCheckpoint(target, { storage: { encryption: rotated } })).keys!;
+    expect(left.map(({ keyId, objects }) => [keyId, objects > 0])).toEqual([['key-2026', true]]);
+    expect((await verifyCheckpoint((await written(undefined)).store)).keys).toBeUndefined();
+  });
+
   it('costs no more operations than one without', async () => {
     const counts: unknown[] = [];
     for (const keys of [undefined, before]) {
@@ -150,6 +192,12 @@ describe('the checkpoint of a stream with encryption', () => {
     }
   });
 });
+
+/** What a killed driver left of a write: nothing refers to it. */
+async function putLeftover(store: MemoryStore, keys: EncryptionOptions): Promise<void> {
+  const name = segmentName(1, 1, 9, '0'.repeat(32));
+  await new EncryptedStore(store, new EncryptionKeys(keys)).putIfAbsent(name, Buffer.from('x'), 'a'.repeat(32));
+}
 
 /** A stream of a few batches, stopped. */
 async function written(keys: EncryptionOptions | undefined): Promise<TestStream> {

@@ -6,10 +6,16 @@ import { Seconds } from '../../../src/base/time.ts';
 import type { BatchRecord, LogRecord, StoredBatch } from '../../../src/checkpoint/log-record.ts';
 import { logName } from '../../../src/checkpoint/object-names.ts';
 import { decodeRecord, encodeRecord } from '../../../src/checkpoint/record-codec.ts';
+import type { WalkOptions, WalkProgress } from '../../../src/inspect/checkpoint-target.ts';
+import { exportCheckpoint } from '../../../src/inspect/export-checkpoint.ts';
 import { inspectCheckpoint } from '../../../src/inspect/inspect-checkpoint.ts';
+import { planCleaning } from '../../../src/inspect/plan-cleaning.ts';
+import { diffState, getState, listOperators, listState } from '../../../src/inspect/state-queries.ts';
 import { verifyCheckpoint } from '../../../src/inspect/verify-checkpoint.ts';
+import { forkStream } from '../../../src/operate/fork-stream.ts';
+import { planRewind, rewindStream } from '../../../src/operate/rewind-stream.ts';
 import { MemoryStore } from '../../../src/storage/memory-store.ts';
-import type { ByteRange, GetOutcome } from '../../../src/storage/object-store.ts';
+import type { ByteRange, GetOutcome, ObjectStore } from '../../../src/storage/object-store.ts';
 import { StreamingContext } from '../../../src/streaming-context.ts';
 import { FaultyStore } from '../../../src/testing/faulty-store.ts';
 import { DrivenStream } from '../../support/driven-stream.ts';
@@ -222,18 +228,27 @@ test.each<readonly [string, (record: BatchRecord) => LogRecord, RegExp]>([
   expect(findings.some(({ object }) => object === logName(tailSlot))).toBe(true);
 });
 
-test('progress reaches the end, and never goes beyond it', async () => {
+test.each<readonly [string, (store: ObjectStore, options: WalkOptions) => Promise<unknown>]>([
+  ['verify', verifyCheckpoint],
+  ['inspect', inspectCheckpoint],
+  ['state ls', listOperators],
+  ['state ls of an operator', (store, options) => listState(store, 'sums', options)],
+  ['state get', (store, options) => getState(store, 'sums', 'every', options)],
+  ['state diff', (store, options) => diffState(store, 30, 31, options)],
+  ['gc', planCleaning],
+  ['export', (store, options) => exportCheckpoint(store, new MemoryStore({ name: 'elsewhere' }), options)],
+  ['fork', (store, options) => forkStream(store, new MemoryStore({ name: 'a-fork' }), options)],
+  ['the plan of a rewind', (store, options) => planRewind(store, 30, options)],
+  ['rewind', (store, options) => rewindStream(store, 30, { ...options, takeOver: true })],
+])('the progress of %s reaches the end, and never goes beyond it', async (_what, walk) => {
   const run = new Run();
   await run.to(30_000, everything);
-  const seen: number[] = [];
-  await verifyCheckpoint(run.store, {
-    onProgress: ({ done, total }) => {
-      expect(done).toBeLessThanOrEqual(total);
-      seen.push(done / total);
-    },
-  });
-  expect(seen.at(-1)).toBe(1);
-  expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+  const seen: WalkProgress[] = [];
+  await walk(run.store, { onProgress: (progress) => seen.push(progress) });
+  expect(seen.length).toBeGreaterThan(0);
+  for (const { done, total } of seen) expect(done).toBeLessThanOrEqual(total);
+  expect(seen.map(({ done }) => done)).toEqual(seen.map(({ done }) => done).toSorted((a, b) => a - b));
+  expect(seen.at(-1)!.done).toBe(seen.at(-1)!.total);
 });
 
 test('what other tools left is listed, and is no finding', async () => {
