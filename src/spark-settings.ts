@@ -9,6 +9,7 @@ interface Translated {
   backpressure: { enabled?: boolean; initialRate?: number; pid: Record<string, number> };
   stopGracefullyOnShutdown?: boolean;
   gracefulStopTimeout?: Duration;
+  master?: string;
   defaultParallelism?: number;
   taskAttemptsMax?: number;
   listenerQueueLengthMax?: number;
@@ -121,6 +122,12 @@ const translations: Readonly<Record<string, Translation>> = {
       ],
     ),
   ),
+  'spark.master': {
+    option: 'master',
+    apply: (to, value) => {
+      to.master = String(value);
+    },
+  },
   'spark.default.parallelism': {
     option: 'defaultParallelism',
     apply: (to, value, key) => {

@@ -42,6 +42,7 @@ import type { Source } from './sources/source.ts';
 import { type InputDefaults, withSparkSettings } from './spark-settings.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { type CheckpointStorageOptions, openCheckpointStore, withEncryption } from './storage/open-checkpoint-store.ts';
+import { workerRole } from './workers/worker-role.ts';
 
 /** The status by the names Spark has for it. */
 export type StreamingContextState = 'INITIALIZED' | 'ACTIVE' | 'STOPPED';
@@ -133,6 +134,8 @@ export class StreamingContext {
     create: Create,
     options: CheckpointStorageOptions = {},
   ): Promise<StreamingContext> {
+    // What a checkpoint holds is the driver's; a worker has the program only.
+    if (workerRole() !== undefined) return create();
     const owned = typeof checkpoint === 'string';
     const store = owned
       ? await openCheckpointStore(checkpoint, options)
@@ -321,6 +324,8 @@ export class StreamingContext {
       return this.#life.started;
     }
     this.#requireInitialized('start()');
+    const worker = workerRole();
+    if (worker !== undefined) return this.#life.handOver(worker);
     const active = StreamingContext.#active;
     if (this.#settings.allowSeveral) return this.#life.start(() => {});
     active.claim(this);

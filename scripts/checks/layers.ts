@@ -25,6 +25,7 @@ const engine = [
   'sql',
   'sources',
   'sinks',
+  'workers',
   'execution',
 ];
 
@@ -39,7 +40,8 @@ export const layers: LayerTable = {
   sinks: ['base', 'storage', 'rdd'],
   dstream: ['base', 'storage', 'types:checkpoint', 'state', 'rdd', ...contracts],
   sql: ['base', 'storage', 'rdd', 'dstream'],
-  execution: ['base', 'observe', 'storage', 'checkpoint', 'state', 'rdd', 'dstream', ...contracts],
+  workers: ['base', 'rdd', 'dstream', 'sources/source.ts'],
+  execution: ['base', 'observe', 'storage', 'checkpoint', 'state', 'rdd', 'dstream', 'workers', ...contracts],
   inspect: ['base', 'storage', 'checkpoint', 'state'],
   operate: ['base', 'storage', 'checkpoint', 'state', 'inspect'],
   'spark-settings': ['base', 'execution'],

@@ -217,6 +217,20 @@ export const errorCodes = {
     meaning: 'A save names a place where objects are already.',
     action: 'Save to another URL, delete what is there, or give overwrite: true.',
   },
+  WORKERS_DIVERGED: {
+    kind: 'invalid',
+    meaning: 'The worker threads did not build the same program as the driver, or as each other.',
+    action:
+      'Build the graph from code and configuration alone: create() and the functions of transform must not depend on ' +
+      'time, randomness or the thread they run in. The message shows the difference.',
+  },
+  WORKER_LOST: {
+    kind: 'unavailable',
+    meaning: 'A worker thread ended: it ran out of memory, called process.exit, or threw outside a task.',
+    action:
+      'Nothing of the batch was committed; it is run again on new threads. When it happens again and again the context ' +
+      'ends: look at the cause, and give the process more memory or fewer worker threads.',
+  },
   TASK_FAILED: {
     kind: 'user',
     meaning: 'A function of the program threw in every attempt of a task; the batch was not committed.',

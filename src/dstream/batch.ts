@@ -4,6 +4,16 @@ import type { RddContext } from '../rdd/rdd-context.ts';
 import type { SourcePlan } from '../sources/source.ts';
 import type { StreamNode } from './stream-node.ts';
 
+/** Where the RDDs of a batch are computed, when that is not all in this thread. */
+export interface Placement {
+  /** The RDD of `stream`, from what it computes here. */
+  generate<T>(stream: StreamNode<T>, compute: () => RDD<T> | undefined): RDD<T> | undefined;
+  /** Reads a partition of a plan on the thread that can; undefined: on this one. */
+  readSource?(
+    uid: string,
+  ): ((partition: number, push: (chunk: readonly unknown[]) => void) => Promise<void>) | undefined;
+}
+
 interface BatchFields {
   readonly batchId: number;
   readonly timeMs: number;
@@ -13,6 +23,8 @@ interface BatchFields {
   readonly plans: ReadonlyMap<string, SourcePlan>;
   /** Its RDDs are asked for again after the batch: see {@link RememberedBatches}. */
   readonly isRemembered?: boolean | undefined;
+  /** Default: all is computed in this thread. */
+  readonly placement?: Placement | undefined;
 }
 
 /** One batch while it is generated and run: its identity, its recorded plan, and the RDD of every stream at its time. */
@@ -27,6 +39,7 @@ export class Batch {
   /** By source uid. */
   readonly plans: ReadonlyMap<string, SourcePlan>;
   readonly isRemembered: boolean;
+  readonly placement: Placement | undefined;
   readonly #generated = new Map<StreamNode<unknown>, RDD<unknown> | undefined>();
 
   constructor(fields: BatchFields) {
@@ -37,6 +50,7 @@ export class Batch {
     this.rdds = fields.rdds;
     this.plans = fields.plans;
     this.isRemembered = fields.isRemembered ?? false;
+    this.placement = fields.placement;
   }
 
   get timeMs(): number {

@@ -24,26 +24,27 @@ export class SourceNode<T> extends StreamNode<T> {
     // A source younger than the recorded plan of this batch.
     if (plan === undefined) return batch.rdds.emptyRDD<T>();
     if (plan.isAbsent) return undefined;
-    return new SourceRDD<T>(batch.rdds, this.source, plan);
+    const read = batch.placement?.readSource?.(this.uid) as SourceRead<T> | undefined;
+    return new SourceRDD<T>(batch.rdds, this.source.kind, plan, read ?? ((p, push) => this.source.read(plan, p, push)));
   }
 }
+
+type SourceRead<T> = (partition: number, push: (chunk: readonly T[]) => void) => Promise<void>;
 
 /** One RDD partition per range of the plan. */
 class SourceRDD<T> extends RDD<T> {
   readonly numPartitions: number;
   readonly dependencies = [];
-  readonly #source: Source<T>;
-  readonly #plan: SourcePlan;
+  readonly #read: SourceRead<T>;
 
-  constructor(context: RddContext, source: Source<T>, plan: SourcePlan) {
-    super(context, source.kind);
+  constructor(context: RddContext, kind: string, plan: SourcePlan, read: SourceRead<T>) {
+    super(context, kind);
     this.numPartitions = plan.partitions.length;
-    this.#source = source;
-    this.#plan = plan;
+    this.#read = read;
   }
 
   override pipe(partition: number, _task: TaskContext, push: (row: T) => void): Promise<void> {
-    return this.#source.read(this.#plan, partition, (chunk) => {
+    return this.#read(partition, (chunk) => {
       for (let i = 0; i < chunk.length; i++) push(chunk[i]!);
     });
   }

@@ -34,7 +34,8 @@ export abstract class StreamNode<out T> {
   rdd(batch: Batch): RDD<T> | undefined {
     if (!batch.isValidFor(this.slideMs)) return undefined;
     return batch.once(this, () => {
-      const rdd = this.compute(batch);
+      const compute = (): RDD<T> | undefined => this.compute(batch);
+      const rdd = batch.placement === undefined ? compute() : batch.placement.generate(this, compute);
       return this.#isPersisted || batch.isRemembered ? rdd?.persist() : rdd;
     });
   }

@@ -5,12 +5,17 @@ import { positiveInteger, requireKnownOptions } from '../base/options.ts';
 import { type Random, SystemRandom } from '../base/random.ts';
 import { Duration } from '../base/time.ts';
 import type { CheckpointOptions } from '../checkpoint/checkpoint-options.ts';
+import { type WorkerSettings, workerSettings } from '../workers/master.ts';
 import { type BackpressureOptions, type BackpressureSettings, backpressureSettings } from './backpressure/options.ts';
 import type { EnginePorts, EngineSettings } from './driver.ts';
 
 export interface StreamingContextOptions {
   /** For logs and the checkpoint's settings. */
   readonly appName: string;
+  /** `local` (the default): in this thread. `local[N]`: N worker threads, `local[*]`: one per core. See docs/workers.md. */
+  readonly master?: string | undefined;
+  /** With worker threads: the URL of the module that builds the program and starts it, which each of them loads: `import.meta.url`. */
+  readonly module?: string | URL | undefined;
   /** Length of a batch; batch times are multiples of it. */
   readonly batchInterval: Duration;
   /** Partitions of a shuffle or a state when the operator names no number. Default 4. */
@@ -67,6 +72,8 @@ export interface EngineEnvironment {
 
 const optionNames = [
   'appName',
+  'master',
+  'module',
   'batchInterval',
   'defaultParallelism',
   'planAhead',
@@ -109,6 +116,8 @@ const environmentNames = [
 /** The options of a context, checked and with their defaults. */
 export interface ContextSettings {
   readonly appName: string;
+  /** Undefined: all in this thread. */
+  readonly workers: WorkerSettings | undefined;
   readonly batchIntervalMs: number;
   readonly defaultParallelism: number;
   readonly engine: EngineSettings;
@@ -139,6 +148,7 @@ export function contextSettings(options: StreamingContextOptions): ContextSettin
   const batchIntervalMs = batchInterval.milliseconds;
   return {
     appName: options.appName,
+    workers: workerSettings(options.master, options.module),
     batchIntervalMs,
     defaultParallelism: positiveInteger('defaultParallelism', options.defaultParallelism ?? 4),
     engine: {

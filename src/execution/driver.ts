@@ -7,6 +7,7 @@ import type { StatefulNode } from '../dstream/stateful-node.ts';
 import type { ListenerBus } from '../observe/listener-bus.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import type { WorkerGroup } from '../workers/worker-group.ts';
 import type { RateController } from './backpressure/rate-controller.ts';
 import type { CheckpointMeter } from './checkpoint-meter.ts';
 
@@ -50,6 +51,8 @@ export interface Driver {
   readonly ports: EnginePorts;
   readonly rdds: RddContext;
   readonly listeners: ListenerBus;
+  /** Undefined: all is computed in this thread. */
+  readonly workers: WorkerGroup | undefined;
   /** Undefined: back-pressure is off. */
   readonly rates: RateController | undefined;
   readonly log: CheckpointLog | undefined;

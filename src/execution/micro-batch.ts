@@ -37,15 +37,16 @@ export async function runMicroBatch(
   if (graph.actsDuringBatch && !plan.recorded) await log?.recordPlan(plan.planned); // B1
   await ports.crash('batch:plan-recorded');
 
-  const batch = new Batch({
+  const fields = {
     batchId: plan.planned.batchId,
     timeMs,
     zeroTimeMs: driver.zeroTimeMs,
     generation: driver.generation,
-    rdds: driver.rdds,
     plans: plan.sources,
     isRemembered: graph.remembered.isActive,
-  });
+  };
+  const remote = driver.workers?.beginBatch(fields);
+  const batch = new Batch({ ...fields, rdds: driver.rdds, placement: remote });
   const { batchId } = batch;
   let effects: Effects;
   let deltas: readonly OperatorDelta[];
@@ -61,6 +62,8 @@ export async function runMicroBatch(
   } catch (error) {
     for (const { table } of driver.stateful) table.discard();
     throw error;
+  } finally {
+    remote?.end();
   }
   await mergeState(driver); // B2
   driver.lastBatch = { batchId, batchTimeMs: timeMs };

@@ -12,6 +12,7 @@ import type { RddContext } from '../rdd/rdd-context.ts';
 import type { SourcePlan } from '../sources/source.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { StoreView } from '../storage/store-view.ts';
+import type { WorkerGroup } from '../workers/worker-group.ts';
 import type { BackpressureSettings } from './backpressure/options.ts';
 import { RateController } from './backpressure/rate-controller.ts';
 import { batchesDue, gridTimeAfter } from './batch-times.ts';
@@ -36,6 +37,7 @@ export interface StartRequest {
   readonly random: Random;
   readonly rdds: RddContext;
   readonly listeners: ListenerBus;
+  readonly workers: WorkerGroup | undefined;
   readonly backpressure: BackpressureSettings | undefined;
   /** Undefined: no checkpoint, nothing survives the process. */
   readonly checkpoint:
@@ -91,6 +93,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     ports,
     rdds,
     listeners,
+    workers: request.workers,
     rates: rateController(request),
     log,
     meter,

@@ -6,6 +6,9 @@ import type { DStreamGraph } from '../dstream/graph.ts';
 import { ListenerBus } from '../observe/listener-bus.ts';
 import { InProcessRunner } from '../rdd/in-process-runner.ts';
 import { RddContext } from '../rdd/rdd-context.ts';
+import type { JobRunner } from '../rdd/task.ts';
+import { WorkerGroup } from '../workers/worker-group.ts';
+import { type WorkerRole, workerRole } from '../workers/worker-role.ts';
 import { BatchLoop, type StopRequest } from './batch-loop.ts';
 import type { CheckpointMeter } from './checkpoint-meter.ts';
 import type { CheckpointPlace } from './checkpoint-place.ts';
@@ -43,12 +46,14 @@ export class StreamLife implements Stoppable {
   readonly listeners: ListenerBus;
   readonly rdds: RddContext;
   readonly #settings: ContextSettings;
+  readonly #runner: JobRunner;
   readonly #program: StreamProgram;
   readonly #ended = Promise.withResolvers<void>();
   readonly #cancel = new AbortController();
   #status: StreamingContextStatus = 'initialized';
   #started: Promise<void> | undefined;
   #driver: Driver | undefined;
+  #workers: WorkerGroup | undefined;
   #loop: BatchLoop | undefined;
   #isStopRequested = false;
   /** What came while the start was still at work. */
@@ -65,12 +70,16 @@ export class StreamLife implements Stoppable {
       warn: settings.ports.warn,
       clock: new SystemClock(),
     });
-    const { random, taskAttemptsMax } = settings;
+    const { taskAttemptsMax } = settings;
+    const role = workerRole();
+    const random = role?.random ?? settings.random;
     const { defaultParallelism } = program.graph;
     // On a clock of the caller only that clock says what happens when: nobody looks at the wall's.
     const turns = new Turns({ now: settings.ports.clock instanceof SystemClock ? undefined : () => 0 });
-    const runner = new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax, turns });
-    this.rdds = new RddContext({ runner, defaultParallelism, random, turns });
+    this.#runner =
+      role?.createRunner({ taskAttemptsMax, turns }) ??
+      new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax, turns });
+    this.rdds = new RddContext({ runner: this.#runner, defaultParallelism, random, turns });
     this.#ended.promise.catch(() => {}); // Reported by awaitTermination, which need not be waiting yet.
   }
 
@@ -91,9 +100,19 @@ export class StreamLife implements Stoppable {
   /** Resolves when the first batch can run. `release` is called when all is closed, also if this fails. */
   start(release: () => void): Promise<void> {
     this.#status = 'active';
+    this.rdds.closeProgram();
     this.#release = release;
     this.#started = runInside(this, () => this.#start());
     return this.#started;
+  }
+
+  /** In a worker thread, instead of `start`: see WorkerRole. */
+  handOver(role: WorkerRole): Promise<never> {
+    this.#status = 'active';
+    const { graph } = this.#program;
+    graph.validate();
+    this.rdds.closeProgram();
+    return role.handOver({ graph, rdds: this.rdds, runner: this.#runner });
   }
 
   /** What `start` returned. */
@@ -137,6 +156,8 @@ export class StreamLife implements Stoppable {
     if (!allowSeveral) shutdownHook.add(this);
     try {
       graph.validate();
+      // Before anything is written: a program that is another one on the threads is refused.
+      this.#workers = await this.#startWorkers();
       const opened = await place.open(graph);
       await place.probe(ports.warn);
       const { driver, info } = await startDriver({
@@ -149,6 +170,7 @@ export class StreamLife implements Stoppable {
         backpressure,
         rdds: this.rdds,
         listeners: this.listeners,
+        workers: this.#workers,
         checkpoint: opened && { ...opened, options },
         fail: (error) => this.#fail(error),
       });
@@ -175,6 +197,15 @@ export class StreamLife implements Stoppable {
     );
   }
 
+  async #startWorkers(): Promise<WorkerGroup | undefined> {
+    const { workers, ports, random } = this.#settings;
+    if (workers === undefined) return undefined;
+    const { clock, warn } = ports;
+    const { graph } = this.#program;
+    const fail = (error: Error): void => this.#fail(error);
+    return WorkerGroup.start({ ...workers, graph, rdds: this.rdds, clock, random, warn, fail });
+  }
+
   /** A tool asked for it; the program ends as if it had called stop(). */
   #drainAsAsked(): void {
     const { ports, appName, gracefulStopTimeoutMs: timeoutMs } = this.#settings;
@@ -185,6 +216,7 @@ export class StreamLife implements Stoppable {
   /** Tasks end with CANCELLED, also those that wait for a source. Nothing is read any more after it. */
   #cancelBatch(): void {
     this.#cancel.abort();
+    this.#workers?.cancel();
     // `stop` is idempotent: what it throws is told by the one in `#end`.
     for (const { source } of this.#program.graph.sources) source.stop().catch(() => {});
   }
@@ -213,6 +245,7 @@ export class StreamLife implements Stoppable {
         await log?.drain(receipts);
       });
     }
+    await attempt(() => this.#workers?.close());
     const { graph, checkpoint } = this.#program;
     for (const { source } of graph.sources) await attempt(() => source.stop());
     for (const output of graph.outputs) if (output.kind === 'sink') await attempt(async () => output.sink.close?.());

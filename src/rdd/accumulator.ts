@@ -56,6 +56,11 @@ export class Accumulator<V, A, Out> implements UpdateReceiver {
     this.#sum = this.#spec.zero();
   }
 
+  /** For worker threads: what collects the updates. */
+  get receiver(): UpdateReceiver {
+    return this;
+  }
+
   /** For `runAttempt`: takes over what a try has added. */
   merge(update: A): void {
     const attempt = currentAttempt();
@@ -124,6 +129,11 @@ abstract class NumberAccumulator {
     return this.sum === 0 && this.count === 0;
   }
 
+  /** For worker threads. */
+  get receiver(): UpdateReceiver {
+    return this.#tally.receiver;
+  }
+
   reset(): void {
     this.#tally.reset();
   }
@@ -177,6 +187,11 @@ export class CollectionAccumulator<V> {
 
   get isZero(): boolean {
     return this.value.length === 0;
+  }
+
+  /** For worker threads. */
+  get receiver(): UpdateReceiver {
+    return this.#values.receiver;
   }
 
   reset(): void {

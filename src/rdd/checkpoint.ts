@@ -76,6 +76,7 @@ function once(work: (runner: JobRunner) => Promise<void>): (runner: JobRunner) =
  */
 export function completingCheckpoints(runner: JobRunner, hasPending: () => boolean): JobRunner {
   return {
+    ...(runner.pipeOther === undefined ? {} : { pipeOther: runner.pipeOther.bind(runner) }),
     run: async (rdd, task, partitions) => {
       const results = await runner.run(rdd, task, partitions);
       if (hasPending()) for (const marked of markedIn(rdd)) await marked.complete(runner);

@@ -1,7 +1,7 @@
 import { keyIdentity } from '../base/canonical-key.ts';
 import type { Partitioner } from './partitioner.ts';
 import type { RDD } from './rdd.ts';
-import { ShuffleDependency } from './shuffle-dependency.ts';
+import { ShuffleDependency, type ShuffleWriter } from './shuffle-dependency.ts';
 import { type Cell, type CombineStage, combineStage } from './stages.ts';
 import { andThen } from './task.ts';
 
@@ -71,7 +71,7 @@ export function combineBeforeShuffle<K, V, C>(
   aggregator: Aggregator<V, C>,
 ): RDD<[K, C]> {
   const numPartitions = partitioner.numPartitions;
-  const shuffle = new ShuffleDependency<readonly [K, V], Cell<K, C>[]>(rdd, name, () => {
+  const createWriter = (): ShuffleWriter<readonly [K, V], Cell<K, C>[]> => {
     const { push, cells } = cellsOf<K, V, C>(aggregator);
     return {
       push,
@@ -81,6 +81,13 @@ export function combineBeforeShuffle<K, V, C>(
         return blocks;
       },
     };
+  };
+  const shuffle = new ShuffleDependency<readonly [K, V], Cell<K, C>[]>(rdd, name, createWriter, {
+    form: {
+      pack: (cells) => [cells.map(({ key }) => key), cells.map(({ value }) => value)],
+      // What has come from another thread is nobody else's.
+      unpack: ([keys, values]) => keys!.map((key, i) => ({ key: key as K, value: values![i] as C, isOwned: true })),
+    },
   });
   let merged: (readonly Cell<K, C>[] | undefined)[] = [];
   let mergedVersion = 0;

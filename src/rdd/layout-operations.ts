@@ -1,6 +1,6 @@
 import type { RDD } from './rdd.ts';
 import { shuffleRows } from './shuffle-dependency.ts';
-import { andThen, inOrder, rowsOf } from './task.ts';
+import { andThen, inOrder, pipeOther, rowsOf } from './task.ts';
 import { checkInteger } from './validation.ts';
 
 /** Operations on the partitions themselves: their number, and their rows as a whole. */
@@ -33,7 +33,7 @@ export function coalesce<T>(rdd: RDD<T>, numPartitions: number): RDD<T> {
     dependencies: [rdd],
     pipe: (partition, task, push) => {
       const start = bound(partition);
-      return inOrder(bound(partition + 1) - start, (i) => rdd.pipe(start + i, task, push));
+      return inOrder(bound(partition + 1) - start, (i) => pipeOther(rdd, start + i, task, push));
     },
   });
 }

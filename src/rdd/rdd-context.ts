@@ -16,7 +16,7 @@ import { DerivedRDD } from './derived-rdd.ts';
 import { objectFile } from './object-file.ts';
 import { samePartitioner } from './partitioner.ts';
 import type { RDD, RddSpec } from './rdd.ts';
-import { inOrder, type JobRunner } from './task.ts';
+import { inOrder, type JobRunner, pipeOther, type UpdateReceiver } from './task.ts';
 import { textFile, wholeFiles, wholeTextFiles } from './text-file.ts';
 import { checkInteger } from './validation.ts';
 
@@ -51,6 +51,8 @@ export class RddContext {
   /** For long work within a task. */
   readonly turns: Turns;
   #checkpointDir: CheckpointDir | undefined;
+  readonly #accumulators: UpdateReceiver[] = [];
+  #isProgramOpen = true;
   #pendingCheckpoints = 0;
   #lastId = -1;
 
@@ -124,7 +126,7 @@ export class RddContext {
       name: 'union',
       numPartitions: places.length,
       dependencies: parts,
-      pipe: (partition, task, push) => places[partition]!.rdd.pipe(places[partition]!.partition, task, push),
+      pipe: (partition, task, push) => pipeOther(places[partition]!.rdd, places[partition]!.partition, task, push),
     });
   }
 
@@ -167,19 +169,34 @@ export class RddContext {
 
   /** Of any values; see Accumulator for what counts. */
   accumulator<V, A, Out>(spec: AccumulatorSpec<V, A, Out>, name?: string): Accumulator<V, A, Out> {
-    return new Accumulator(spec, name);
+    return this.#known(new Accumulator(spec, name));
   }
 
   longAccumulator(name?: string): LongAccumulator {
-    return new LongAccumulator(name);
+    return this.#known(new LongAccumulator(name));
   }
 
   doubleAccumulator(name?: string): DoubleAccumulator {
-    return new DoubleAccumulator(name);
+    return this.#known(new DoubleAccumulator(name));
   }
 
   collectionAccumulator<T>(name?: string): CollectionAccumulator<T> {
-    return new CollectionAccumulator<T>(name);
+    return this.#known(new CollectionAccumulator<T>(name));
+  }
+
+  /** For worker threads: the accumulators of the program, in order of creation, which is the same on every thread. */
+  get programAccumulators(): readonly UpdateReceiver[] {
+    return this.#accumulators;
+  }
+
+  /** The program is defined: accumulators that are made from now on belong to a batch. */
+  closeProgram(): void {
+    this.#isProgramOpen = false;
+  }
+
+  #known<A extends { readonly receiver: UpdateReceiver }>(accumulator: A): A {
+    if (this.#isProgramOpen) this.#accumulators.push(accumulator.receiver);
+    return accumulator;
   }
 
   // Checkpoints of RDDs

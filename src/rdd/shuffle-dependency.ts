@@ -8,6 +8,27 @@ export interface ShuffleWriter<T, B> {
   finish(): B[];
 }
 
+/** A block as columns of plain values, to leave the thread that made it, and back: a block of its own. */
+export interface BlockForm<B> {
+  pack(block: B): readonly (readonly unknown[])[];
+  unpack(columns: readonly (readonly unknown[])[]): B;
+}
+
+/** What a shuffle's map side has left in this thread. */
+export interface ShuffleOutputs<B> {
+  /** True: every block can be read here; else only those of the reduce partitions that are at home in this thread. */
+  readonly isWhole: boolean;
+  /** One block per map partition, in their order. */
+  blocks(reducePartition: number): B[];
+}
+
+interface ShuffleOptions<B> {
+  /** `all`: there is one block per map partition, which every reduce partition reads. Default `one`: block i is read by partition i. */
+  readonly readers?: 'one' | 'all' | undefined;
+  /** Default: blocks are arrays of rows. */
+  readonly form?: BlockForm<B> | undefined;
+}
+
 /**
  * A place in a lineage where rows change partitions: all map partitions are computed, once, before any reduce partition.
  *
@@ -18,16 +39,25 @@ export interface ShuffleWriter<T, B> {
 export class ShuffleDependency<T = unknown, B = unknown> {
   readonly rdd: RDD<T>;
   readonly name: string;
-  // Any row type: a dependency on special rows must be usable where one on unknown rows is expected.
+  readonly readers: 'one' | 'all';
+  // Any row and block type: a dependency on special rows must be usable where one on unknown rows is expected.
+  readonly #form: BlockForm<never>;
   readonly #createWriter: (mapPartition: number) => ShuffleWriter<never, B>;
-  #outputs: readonly B[][] | undefined;
+  #outputs: ShuffleOutputs<B> | undefined;
   #pending: Promise<void> | undefined;
   #version = 0;
   #isStale = false;
 
-  constructor(rdd: RDD<T>, name: string, createWriter: (mapPartition: number) => ShuffleWriter<T, B>) {
+  constructor(
+    rdd: RDD<T>,
+    name: string,
+    createWriter: (mapPartition: number) => ShuffleWriter<T, B>,
+    { readers = 'one', form }: ShuffleOptions<B> = {},
+  ) {
     this.rdd = rdd;
     this.name = name;
+    this.readers = readers;
+    this.#form = (form ?? rowsForm) as BlockForm<never>;
     this.#createWriter = createWriter;
   }
 
@@ -35,17 +65,27 @@ export class ShuffleDependency<T = unknown, B = unknown> {
     return this.#outputs !== undefined && !this.#isStale;
   }
 
+  /** True from the first time it was materialised on, also when a reader has invalidated the outputs since. */
+  get hasOutputs(): boolean {
+    return this.#outputs !== undefined;
+  }
+
+  /** See {@link ShuffleOutputs}. */
+  get isWhole(): boolean {
+    return this.#outputs?.isWhole ?? this.readers === 'all';
+  }
+
   /** Changes whenever the outputs are computed anew: whoever keeps something derived from them compares it. */
   get version(): number {
     return this.#version;
   }
 
-  /** For the job runner: computes the outputs unless they are there. `runStage` runs `mapTask` for every partition of `rdd`. */
-  materialise(runStage: () => Promise<readonly unknown[]>): Promise<void> {
+  /** For the job runner: takes the outputs from `compute` unless they are there. It runs `mapTask` for partitions of `rdd`. */
+  materialise(compute: () => Promise<ShuffleOutputs<unknown>>): Promise<void> {
     if (this.isMaterialised) return Promise.resolve();
-    this.#pending ??= runStage()
+    this.#pending ??= compute()
       .then((outputs) => {
-        this.#outputs = outputs as readonly B[][];
+        this.#outputs = outputs as ShuffleOutputs<B>;
         this.#isStale = false;
         this.#version++;
       })
@@ -61,17 +101,46 @@ export class ShuffleDependency<T = unknown, B = unknown> {
     return andThen(this.rdd.pipe(mapPartition, task, writer.push), () => writer.finish());
   }
 
+  /** For the job runner: see {@link BlockForm}. */
+  pack(block: B): readonly (readonly unknown[])[] {
+    return this.#form.pack(block as never);
+  }
+
+  unpack(columns: readonly (readonly unknown[])[]): B {
+    return this.#form.unpack(columns);
+  }
+
   /** One block per map partition, in their order. */
   blocks(reducePartition: number): B[] {
     const outputs = this.#outputs;
     invariant(outputs !== undefined, `The shuffle ${this.name} is read before its map side ran.`);
-    return outputs.map((blocks) => blocks[reducePartition]!);
+    return outputs.blocks(reducePartition);
   }
 
   /** The outputs stay readable for the other reduce partitions: blocks of different partitions share nothing. */
   invalidate(): void {
     this.#isStale = true;
   }
+}
+
+/** Pairs cross in two columns: half the arrays, and columns of numbers or texts need no check of every row. */
+const rowsForm: BlockForm<readonly unknown[]> = {
+  pack: (rows) => (rows.every(isPair) ? [rows.map((row) => row[0]), rows.map((row) => row[1])] : [rows]),
+  unpack: ([first, second]) => (second === undefined ? first! : first!.map((key, i) => [key, second[i]])),
+};
+
+function isPair(row: unknown): row is readonly [unknown, unknown] {
+  // A hole is not undefined: such a row crosses as it is.
+  return Array.isArray(row) && row.length === 2 && 0 in row && 1 in row;
+}
+
+/** Rows for people who move them between threads: see {@link BlockForm}. */
+export function packRows(rows: readonly unknown[]): readonly (readonly unknown[])[] {
+  return rowsForm.pack(rows);
+}
+
+export function unpackRows(columns: readonly (readonly unknown[])[]): readonly unknown[] {
+  return rowsForm.unpack(columns);
 }
 
 /** Any row to any partition: `partitionOf` sees the row and its index within the map partition. */

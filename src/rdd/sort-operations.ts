@@ -3,7 +3,7 @@ import { partitionBy } from './pair-operations.ts';
 import type { Partitioner } from './partitioner.ts';
 import type { RDD } from './rdd.ts';
 import type { Comparator } from './row-types.ts';
-import { ShuffleDependency } from './shuffle-dependency.ts';
+import { ShuffleDependency, type ShuffleWriter } from './shuffle-dependency.ts';
 import { andThen, rowsOf } from './task.ts';
 import { checkFunction, checkInteger } from './validation.ts';
 
@@ -27,7 +27,7 @@ export function sortBy<T, K>(
   const order: Comparator<SortRow<T, K>> = ascending
     ? (a, b) => compare(a.key, b.key)
     : (a, b) => compare(b.key, a.key);
-  const shuffle = new ShuffleDependency<T, SortRow<T, K>[]>(rdd, name, () => {
+  const createWriter = (): ShuffleWriter<T, SortRow<T, K>[]> => {
     const rows: SortRow<T, K>[] = [];
     return {
       push: (row) => {
@@ -36,6 +36,13 @@ export function sortBy<T, K>(
       // Sorted here already: merging sorted runs is what Array.sort is best at.
       finish: () => [rows.sort(order)],
     };
+  };
+  const shuffle = new ShuffleDependency<T, SortRow<T, K>[]>(rdd, name, createWriter, {
+    readers: 'all',
+    form: {
+      pack: (rows) => [rows.map(({ key }) => key), rows.map(({ row }) => row)],
+      unpack: ([keys, rows]) => keys!.map((key, i) => ({ key: key as K, row: rows![i] as T })),
+    },
   });
   let sorted: readonly SortRow<T, K>[] = [];
   let bounds: readonly number[] = [];

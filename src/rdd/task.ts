@@ -41,14 +41,28 @@ export function currentAttempt(): Omit<TaskAttempt, 'context'> | undefined {
  * a task, when that task does), and is dropped when it fails.
  */
 export async function runAttempt<R>(context: TaskContext, work: () => R | Promise<R>): Promise<R> {
+  const { result, updates } = await runCollecting(context, work);
+  for (const [receiver, update] of updates) receiver.merge(update);
+  return result;
+}
+
+/** The same, but what the try adds to accumulators is handed back: it counts on the thread that asked for the task. */
+export async function runCollecting<R>(
+  context: TaskContext,
+  work: () => R | Promise<R>,
+): Promise<{ readonly result: R; readonly updates: ReadonlyMap<UpdateReceiver, unknown> }> {
   const attempt: TaskAttempt = { context, updates: new Map(), hasEnded: false };
   try {
     const result = await attempts.run(attempt, work);
-    for (const [receiver, update] of attempt.updates) receiver.merge(update);
-    return result;
+    return { result, updates: attempt.updates };
   } finally {
     attempt.hasEnded = true;
   }
+}
+
+/** What `work` adds to accumulators counts now, whatever task it is called in. */
+export function outsideOfTasks<R>(work: () => R): R {
+  return attempts.exit(work);
 }
 
 /**
@@ -65,6 +79,24 @@ export interface JobRunner {
     task: (partition: number, context: TaskContext) => R | Promise<R>,
     partitions?: readonly number[],
   ): Promise<R[]>;
+  /** See {@link pipeOther}. Absent: all partitions are computed in this thread. */
+  pipeOther?<T>(rdd: RDD<T>, partition: number, task: TaskContext, push: (row: T) => void): void | Promise<void>;
+}
+
+/**
+ * Streams a partition that the running task reads under another number than its own, as a union does: partition i of an
+ * RDD may be at home on another thread than task i. Everything else calls `rdd.pipe` with the number it was given.
+ */
+export function pipeOther<T>(
+  rdd: RDD<T>,
+  partition: number,
+  task: TaskContext,
+  push: (row: T) => void,
+): void | Promise<void> {
+  const { runner } = rdd.context;
+  return runner.pipeOther === undefined
+    ? rdd.pipe(partition, task, push)
+    : runner.pipeOther(rdd, partition, task, push);
 }
 
 export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

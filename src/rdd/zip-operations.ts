@@ -1,7 +1,7 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { RDD } from './rdd.ts';
 import { ShuffleDependency } from './shuffle-dependency.ts';
-import { andThen, rowsOf, type TaskContext } from './task.ts';
+import { andThen, pipeOther, rowsOf, type TaskContext } from './task.ts';
 import { checkFunction } from './validation.ts';
 
 /** Operations that put rows beside other rows, or beside a number. */
@@ -91,24 +91,37 @@ export function cartesian<T, U>(left: RDD<T>, right: RDD<U>): RDD<[T, U]> {
     numPartitions: left.numPartitions * width,
     dependencies: [left, right],
     pipe: (partition, task, push) =>
-      andThen(rowsOf(right, partition % width, task), (others) =>
-        left.pipe(Math.floor(partition / width), task, (row) => {
+      andThen(otherRows(right, partition % width, task), (others) =>
+        pipeOther(left, Math.floor(partition / width), task, (row) => {
           for (let i = 0; i < others.length; i++) push([row, others[i]!]);
         }),
       ),
   });
 }
 
-export function zipWithIndex<T>(rdd: RDD<T>): RDD<[T, number]> {
-  const counts = new ShuffleDependency<T, number>(rdd, 'zipWithIndex: count', () => {
-    let count = 0;
-    return {
-      push: () => {
-        count++;
-      },
-      finish: () => [count],
-    };
+function otherRows<T>(rdd: RDD<T>, partition: number, task: TaskContext): T[] | Promise<T[]> {
+  const rows: T[] = [];
+  const done = pipeOther(rdd, partition, task, (row) => {
+    rows.push(row);
   });
+  return andThen(done, () => rows);
+}
+
+export function zipWithIndex<T>(rdd: RDD<T>): RDD<[T, number]> {
+  const counts = new ShuffleDependency<T, number>(
+    rdd,
+    'zipWithIndex: count',
+    () => {
+      let count = 0;
+      return {
+        push: () => {
+          count++;
+        },
+        finish: () => [count],
+      };
+    },
+    { readers: 'all', form: { pack: (count) => [[count]], unpack: ([column]) => column![0] as number } },
+  );
   const isCounted = rdd.numPartitions > 1;
   return rdd.context.rdd<[T, number]>({
     name: 'zipWithIndex',

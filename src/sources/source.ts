@@ -43,6 +43,12 @@ export interface Source<T> {
    * A push must not keep the array.
    */
   read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void>;
+  /**
+   * Makes `read` work on an instance of a worker thread: it is never started, plans nothing and is told of no commit, and
+   * any thread may read any partition of a plan that the driver's instance has made. Absent: the driver's thread reads, and
+   * sends the rows to the workers.
+   */
+  startReading?(reading: SourceReading): Promise<void>;
   /** For people: what a batch with this plan reads. */
   describePlan?(plan: SourcePlan): string;
   /** The batch of `plan` is durable: buffered rows up to its position may be freed. */
@@ -129,6 +135,13 @@ export interface DriverLine {
   tell(message: unknown): void;
   /** As `fail` of SourceStart. */
   fail(error: Error): void;
+}
+
+/** What an instance gets that only reads. */
+export interface SourceReading {
+  readonly clock: Clock;
+  /** Tells a person about something the source goes on from by itself. */
+  readonly warn: (text: string) => void;
 }
 
 export type ReceiverEvent = 'started' | 'error' | 'stopped';

@@ -4,7 +4,7 @@ import { positiveInteger, requireKnownOptions } from '../../base/options.ts';
 import { Duration } from '../../base/time.ts';
 import { type StoreOptions, storeOptionNames } from '../../storage/open-store.ts';
 import { durationMs } from '../receiver/receiver-options.ts';
-import type { Source, SourcePlan, SourceStart } from '../source.ts';
+import type { Source, SourcePlan, SourceReading, SourceStart } from '../source.ts';
 import type { FileFolder, FileInfo, ListedFile } from './file-folder.ts';
 import { type FileFormat, type FileReader, readerFormat, recordFormat, textFormat } from './file-formats.ts';
 import { lookBackMs, newFiles, rememberMs } from './new-files.ts';
@@ -134,6 +134,12 @@ class FileSource<T> implements Source<T> {
     this.#warn = warn;
     this.#rememberMs = rememberMs(this.#minRememberMs, batchIntervalMs);
     this.#position = (position as FilePosition | undefined) ?? (await this.#firstPosition(clock.now()));
+  }
+
+  /** A plan names the files, and each thread opens the folder for itself. */
+  async startReading({ clock, warn }: SourceReading): Promise<void> {
+    this.#clock = clock;
+    this.#warn = warn;
   }
 
   position(): FilePosition {

@@ -30,6 +30,8 @@ class ConstantSource<T> implements Source<T> {
     push(this.#rows);
   }
 
+  async startReading(): Promise<void> {}
+
   committed(): void {}
 
   backlog(): number {

@@ -93,6 +93,8 @@ class RateSource implements Source<RateRow> {
     }
   }
 
+  async startReading(): Promise<void> {}
+
   committed(): void {}
 
   backlog(): number {

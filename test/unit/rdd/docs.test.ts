@@ -17,6 +17,8 @@ const internal = new Set([
   'checkpointDir',
   'notePendingCheckpoint',
   'nextId',
+  'programAccumulators',
+  'closeProgram',
 ]);
 
 describe('docs/rdd.md', () => {

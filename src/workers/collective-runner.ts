@@ -1,0 +1,391 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { invariant, TidemarkError } from '../base/errors.ts';
+import { decodeValue } from '../base/value-codec.ts';
+import { shufflesOf } from '../rdd/in-process-runner.ts';
+import type { RDD } from '../rdd/rdd.ts';
+import type { ShuffleDependency, ShuffleOutputs } from '../rdd/shuffle-dependency.ts';
+import type { StageRunner } from '../rdd/stage-runner.ts';
+import { type JobRunner, runCollecting, TaskContext, type UpdateReceiver } from '../rdd/task.ts';
+import { BlockWriter, decodeRows, encodeColumns, encodeResults } from './block-codec.ts';
+import { toErrorRecord } from './error-record.ts';
+import type { Exchange, SentBlocks, StepOutcome } from './exchange.ts';
+import { ExchangedOutputs, type Root } from './exchanged-outputs.ts';
+import { isBound, lineageOf, signatureOf } from './lineage.ts';
+import type { Link, Reading } from './link.ts';
+
+/** What tasks have added to accumulators of the program, by their number in it. */
+export type Updates = readonly (readonly [accumulator: number, update: unknown])[];
+
+interface CollectiveRunnerFields {
+  readonly index: number;
+  /** By worker; a hole for this one. */
+  readonly links: readonly (Link | undefined)[];
+  readonly exchange: Exchange;
+  readonly stages: StageRunner;
+  /** Aborts when the work of this worker is not wanted any more. */
+  readonly signal: AbortSignal;
+  /** Accumulators of the program. */
+  readonly accumulators: () => readonly UpdateReceiver[];
+  /** Resolves when it is the turn of this job on all workers; `done` is called when it has ended here. */
+  readonly turn: (key: string) => Promise<{ readonly done: (updates: Updates) => void }>;
+}
+
+/** Where an action is called that a function of the program runs while a batch is generated. */
+export interface JobScope {
+  readonly key: string;
+  next: number;
+}
+
+const stepPrefix = 'step ';
+
+interface OtherRequest {
+  readonly root: string;
+  readonly ordinal: number;
+  readonly partition: number;
+  /** What the asking worker has taken of the exchange. */
+  readonly steps: number;
+}
+
+/**
+ * Runs jobs together with the other workers, which run the same program and so the same jobs in the same order.
+ *
+ * Partition p of every RDD is at home on worker p mod N: there its tasks run, and there the blocks of its shuffles go. A
+ * shuffle is one step of the exchange: every worker computes its map partitions and sends away what others read. Results
+ * of an action are given to all workers.
+ *
+ * Invariants
+ *   C1. Steps are taken in one order on all workers: the driver says which job is next, and within a job the lineage does.
+ *   C2. A task is tried again where it has failed. Blocks that came from others stay encoded, so that they can be read again;
+ *       own map partitions are computed again. No step is taken for it.
+ *   C3. A partition that depends on a shuffle is computed at home only. A task that reads it from elsewhere (a union, a
+ *       coalesce) is sent its rows.
+ */
+export class CollectiveRunner implements JobRunner {
+  readonly #fields: CollectiveRunnerFields;
+  readonly #scopes = new AsyncLocalStorage<JobScope>();
+  readonly #roots = new Map<string, Root>();
+  readonly #ordinals = new Map<string, readonly RDD<unknown>[]>();
+  readonly #rootOf = new WeakMap<TaskContext, Root>();
+  readonly #outputs = new WeakMap<ShuffleDependency, ExchangedOutputs>();
+  /** Steps this worker has taken. */
+  #steps = 0;
+  #updates: [number, unknown][] = [];
+  #progress = Promise.withResolvers<void>();
+  #failure: Error | undefined;
+
+  constructor(fields: CollectiveRunnerFields) {
+    this.#fields = fields;
+  }
+
+  get #count(): number {
+    return this.#fields.links.length;
+  }
+
+  /** Actions that `work` calls, now or later, are told apart by `key` and their order. */
+  inScope<R>(key: string, work: () => R): R {
+    return this.#scopes.run({ key, next: 0 }, work);
+  }
+
+  /** What map sides have added to accumulators since the last call. */
+  takeUpdates(): Updates {
+    const updates = this.#updates;
+    this.#updates = [];
+    return updates;
+  }
+
+  /** The batch is over: nobody asks for its partitions any more. */
+  forget(): void {
+    this.#roots.clear();
+    this.#ordinals.clear();
+  }
+
+  /** Nothing will come from the other workers any more. */
+  fail(error: Error): void {
+    this.#failure = error;
+    this.#wake();
+  }
+
+  /** An action of the program, called in a function of transform and the like: on all workers, with all results for all. */
+  async run<T, R>(
+    rdd: RDD<T>,
+    task: (partition: number, context: TaskContext) => R | Promise<R>,
+    partitions: readonly number[] = Array.from({ length: rdd.numPartitions }, (_, i) => i),
+  ): Promise<R[]> {
+    if (TaskContext.get() !== undefined) throw refusedInTask(rdd);
+    const scope = this.#scopes.getStore();
+    if (scope === undefined) throw refusedOutside(rdd);
+    const key = `${scope.key}/job ${scope.next++}`;
+    const { done } = await this.#fields.turn(key);
+    try {
+      return await this.#runJob({ key, rdd }, task, partitions);
+    } finally {
+      done(this.takeUpdates());
+    }
+  }
+
+  /** Computes the shuffles that partitions of `rdd` read; `key` names it on all workers until the batch is over. */
+  async prepare(key: string, rdd: RDD<unknown>): Promise<void> {
+    this.#roots.set(key, { key, rdd });
+    this.#wake();
+    await this.#materialise(rdd);
+  }
+
+  /** The rows of a partition that is at home here. */
+  async read(key: string, partition: number): Promise<Reading> {
+    const root = this.#roots.get(key);
+    invariant(root !== undefined, `${key} is read before it was prepared.`);
+    const { rdd } = root;
+    const [reading] = await this.#fields.stages.run(rdd, [partition], {
+      beforeRetry: () => this.#repair(rdd),
+      task: (_, context) => blocksOf(rdd, partition, context),
+      attempt: async (context, work) => {
+        this.#rootOf.set(context, root);
+        const { result, updates } = await runCollecting(context, work);
+        return { ...result, result: this.#numbered(updates) };
+      },
+    });
+    return reading!;
+  }
+
+  // Partitions at home elsewhere
+
+  pipeOther<T>(rdd: RDD<T>, partition: number, task: TaskContext, push: (row: T) => void): void | Promise<void> {
+    const home = partition % this.#count;
+    const root = this.#rootOf.get(task);
+    if (home === this.#fields.index || root === undefined || !isBound(rdd)) return rdd.pipe(partition, task, push);
+    return this.#fetch(this.#fields.links[home]!, root, rdd, partition, push as (row: unknown) => void);
+  }
+
+  async #fetch(
+    link: Link,
+    root: Root,
+    rdd: RDD<unknown>,
+    partition: number,
+    push: (row: unknown) => void,
+  ): Promise<void> {
+    const ordinal = this.#lineage(root).indexOf(rdd);
+    invariant(ordinal >= 0, `${rdd.name} is no part of ${root.key}.`);
+    const request: OtherRequest = { root: root.key, ordinal, partition, steps: this.#steps };
+    const reader = link.read('other', request);
+    try {
+      for (let block = await reader.next(); block !== undefined; block = await reader.next()) {
+        const rows = decodeRows(block);
+        for (let i = 0; i < rows.length; i++) push(rows[i]);
+      }
+    } catch (error) {
+      reader.cancel();
+      throw error;
+    }
+    // Counts when the task that reads it succeeds.
+    for (const [accumulator, update] of reader.result as Updates) {
+      this.#fields.accumulators()[accumulator]?.merge(update);
+    }
+  }
+
+  /** For another worker: see `pipeOther`. */
+  async readOther(argument: unknown): Promise<Reading> {
+    const { root: key, ordinal, partition, steps } = argument as OtherRequest;
+    // The one that asks may be ahead of us.
+    while (this.#failure === undefined && !this.#hasReached(key, steps)) await this.#progress.promise;
+    if (this.#failure !== undefined) throw this.#failure;
+    const root = this.#roots.get(key);
+    const rdd = root && this.#lineage(root)[ordinal];
+    invariant(root !== undefined && rdd !== undefined, `${key} is not known any more.`);
+    const context = this.#context(root, rdd, partition);
+    const { result, updates } = await runCollecting(context, () => blocksOf(rdd, partition, context));
+    return { ...result, result: this.#numbered(updates) };
+  }
+
+  #hasReached(key: string, steps: number): boolean {
+    if (this.#steps < steps) return false;
+    // The root of a step that was taken is known, or the batch it belonged to is over.
+    return this.#roots.has(key) || (key.startsWith(stepPrefix) && Number(key.slice(stepPrefix.length)) <= this.#steps);
+  }
+
+  /** All RDDs a root is computed from, in an order that follows from the program alone. */
+  #lineage(root: Root): readonly RDD<unknown>[] {
+    let lineage = this.#ordinals.get(root.key);
+    if (lineage === undefined) {
+      lineage = lineageOf(root.rdd);
+      this.#ordinals.set(root.key, lineage);
+    }
+    return lineage;
+  }
+
+  // Jobs and shuffles
+
+  async #runJob<R>(
+    root: Root,
+    task: (partition: number, context: TaskContext) => R | Promise<R>,
+    partitions: readonly number[],
+  ): Promise<R[]> {
+    const { rdd } = root;
+    await this.prepare(root.key, rdd);
+    const step = this.#fields.exchange.begin(`${root.key}: ${rdd.name}, partitions ${partitions.join(',')}`);
+    const own = partitions.filter((partition) => this.#isHome(partition));
+    const results = new Map<number, R>();
+    const failure = await this.#stage(root, own, async (partition, context) => {
+      results.set(partition, await task(partition, context));
+    });
+    const { values } = await step.end(failure === undefined ? this.#outcomeOf(results, rdd) : { failure });
+    this.#steps = step.number;
+    this.#wake();
+    for (const bytes of values.values()) {
+      for (const [partition, result] of decodeValue(bytes) as [number, R][]) results.set(partition, result);
+    }
+    return partitions.map((partition) => results.get(partition) as R);
+  }
+
+  /** In lineage order; what lies behind a shuffle first. Rows that are kept don't count: others may not have them. */
+  async #materialise(rdd: RDD<unknown>): Promise<void> {
+    for (const shuffle of shufflesOf(rdd, () => false)) {
+      if (!shuffle.hasOutputs) await shuffle.materialise(() => this.#mapSide(shuffle));
+    }
+    await this.#repair(rdd);
+  }
+
+  async #mapSide(shuffle: ShuffleDependency): Promise<ShuffleOutputs<unknown>> {
+    const { rdd } = shuffle;
+    await this.#materialise(rdd);
+    const step = this.#fields.exchange.begin(
+      `${shuffle.name}: ${rdd.numPartitions} map partitions, read by ${shuffle.readers}\n${signatureOf(rdd)}`,
+    );
+    const root = { key: `${stepPrefix}${step.number}`, rdd };
+    this.#roots.set(root.key, root);
+    this.#wake();
+    const own = new Map<number, readonly unknown[]>();
+    const partitions = Array.from({ length: rdd.numPartitions }, (_, i) => i).filter((p) => this.#isHome(p));
+    const failure = await this.#stage(root, partitions, async (partition, context) => {
+      const blocks = await shuffle.mapTask(partition, context);
+      own.set(partition, blocks);
+      for (const worker of step.peers) step.send(worker, partition, this.#blocksFor(worker, shuffle, blocks));
+    });
+    const { blocks: received } = await step.end({ failure });
+    this.#steps = step.number;
+    this.#wake();
+    const outputs = new ExchangedOutputs(shuffle, root, own, received, (p) => this.#isHome(p));
+    this.#outputs.set(shuffle, outputs);
+    return outputs;
+  }
+
+  #blocksFor(worker: number, shuffle: ShuffleDependency, blocks: readonly unknown[]): SentBlocks {
+    return blocks.flatMap((block, reducePartition) =>
+      shuffle.readers === 'all' || reducePartition % this.#count === worker
+        ? [[reducePartition, encodeColumns(shuffle.pack(block), shuffle.name)] as const]
+        : [],
+    );
+  }
+
+  #outcomeOf(results: ReadonlyMap<number, unknown>, rdd: RDD<unknown>): StepOutcome {
+    try {
+      return { value: encodeResults(results, rdd.name) };
+    } catch (error) {
+      return { failure: this.#failureOf(error, rdd, Math.min(...results.keys())) };
+    }
+  }
+
+  #failureOf(error: unknown, { name: stageName }: RDD<unknown>, partition: number): StepOutcome['failure'] {
+    return { partition, error: toErrorRecord(error, { worker: this.#fields.index, stageName }) };
+  }
+
+  /** Runs tasks of this worker. Resolves with the failure: the others must be told of it. */
+  async #stage(
+    root: Root,
+    partitions: readonly number[],
+    task: (partition: number, context: TaskContext) => Promise<void>,
+  ): Promise<StepOutcome['failure']> {
+    const failed = new Map<unknown, number>();
+    try {
+      await this.#fields.stages.run(root.rdd, partitions, {
+        beforeRetry: () => this.#repair(root.rdd),
+        task: async (partition, context) => {
+          try {
+            return await task(partition, context);
+          } catch (error) {
+            failed.set(error, partition);
+            throw error;
+          }
+        },
+        attempt: async (context, work) => {
+          this.#rootOf.set(context, root);
+          const { result, updates } = await runCollecting(context, work);
+          this.#updates.push(...this.#numbered(updates));
+          return result;
+        },
+      });
+      return undefined;
+    } catch (error) {
+      const ownPartition = error instanceof TidemarkError ? error.context.partition : undefined;
+      return this.#failureOf(error, root.rdd, failed.get(error) ?? Number(ownPartition ?? 0));
+    }
+  }
+
+  /** C2. */
+  async #repair(rdd: RDD<unknown>): Promise<void> {
+    for (const shuffle of shufflesOf(rdd, () => false)) {
+      const outputs = this.#outputs.get(shuffle);
+      if (shuffle.isMaterialised || outputs === undefined) continue;
+      await this.#repair(shuffle.rdd);
+      await shuffle.materialise(async () => {
+        const own = new Map<number, readonly unknown[]>();
+        for (const partition of outputs.ownPartitions) {
+          const context = this.#context(outputs.root, shuffle.rdd, partition);
+          const { result } = await runCollecting(context, () => shuffle.mapTask(partition, context));
+          own.set(partition, result);
+        }
+        const repaired = outputs.withOwn(own);
+        this.#outputs.set(shuffle, repaired);
+        return repaired;
+      });
+    }
+  }
+
+  #context(root: Root, { name: stageName }: RDD<unknown>, partition: number): TaskContext {
+    const context: TaskContext = { partition, attempt: 0, signal: this.#fields.signal, stageName };
+    this.#rootOf.set(context, root);
+    return context;
+  }
+
+  #isHome(partition: number): boolean {
+    return partition % this.#count === this.#fields.index;
+  }
+
+  /** Of accumulators of the program; those that a batch has made count in this thread. */
+  #numbered(updates: ReadonlyMap<UpdateReceiver, unknown>): [number, unknown][] {
+    const numbered: [number, unknown][] = [];
+    const known = this.#fields.accumulators();
+    for (const [receiver, update] of updates) {
+      const number = known.indexOf(receiver);
+      if (number >= 0) numbered.push([number, update]);
+      else receiver.merge(update);
+    }
+    return numbered;
+  }
+
+  #wake(): void {
+    this.#progress.resolve();
+    this.#progress = Promise.withResolvers<void>();
+  }
+}
+
+async function blocksOf(rdd: RDD<unknown>, partition: number, context: TaskContext): Promise<Reading> {
+  const writer = new BlockWriter(rdd.name);
+  await rdd.pipe(partition, context, writer.push);
+  return { blocks: writer.finish() };
+}
+
+function refusedInTask(rdd: RDD<unknown>): TidemarkError {
+  return new TidemarkError(
+    'GRAPH_INVALID',
+    `An action on '${rdd.name}' is called inside a task. Tasks of worker threads run on one thread each, and an action ` +
+      'needs all of them: join the RDDs instead, or collect what is needed before the task.',
+  );
+}
+
+function refusedOutside(rdd: RDD<unknown>): TidemarkError {
+  return new TidemarkError(
+    'GRAPH_INVALID',
+    `An action on '${rdd.name}' is called in a worker thread, outside the functions of the graph. Call it on the driver's ` +
+      'thread (isMainThread of node:worker_threads), or in a function of transform.',
+  );
+}

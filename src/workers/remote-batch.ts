@@ -1,0 +1,185 @@
+import { TidemarkError } from '../base/errors.ts';
+import type { Placement } from '../dstream/batch.ts';
+import { StatefulNode } from '../dstream/stateful-node.ts';
+import type { StreamNode } from '../dstream/stream-node.ts';
+import type { RDD } from '../rdd/rdd.ts';
+import { markFinal } from '../rdd/stage-runner.ts';
+import type { SourcePlan } from '../sources/source.ts';
+import { BlockWriter, decodeRows } from './block-codec.ts';
+import type { Updates } from './collective-runner.ts';
+import type { Reading } from './link.ts';
+import type { BatchMessage, Prepared, RowsRead, SourceRead } from './protocol.ts';
+import { RemoteRDD } from './remote-rdd.ts';
+import type { Team } from './team.ts';
+import type { WorkerGroup } from './worker-group.ts';
+
+export interface RemoteBatchFields {
+  readonly batchId: number;
+  readonly timeMs: number;
+  readonly zeroTimeMs: number;
+  readonly generation: number;
+  readonly isRemembered: boolean;
+  /** By source uid. */
+  readonly plans: ReadonlyMap<string, SourcePlan>;
+}
+
+/** A batch that ends so many teams would end any number of them. */
+const teamsMax = 4;
+
+/** What one team has been asked for in this batch. */
+interface AskedOf {
+  readonly team: Team;
+  readonly prepared: Map<number, Promise<number | undefined>>;
+}
+
+/**
+ * One batch, as far as worker threads compute it: gives the driver's graph RDDs whose rows are there.
+ *
+ * Nothing is computed before the first row is asked for. When the team is lost the next one is told of the batch and asked
+ * again, unless rows had been handed on already: then the driver's task fails, and is tried again.
+ */
+export class RemoteBatch implements Placement {
+  readonly #group: WorkerGroup;
+  readonly #message: BatchMessage;
+  readonly #plans: ReadonlyMap<string, SourcePlan>;
+  #asked: AskedOf | undefined;
+  /** That have begun this batch. */
+  #teams = 0;
+  #isOver = false;
+
+  constructor(group: WorkerGroup, { plans, ...fields }: RemoteBatchFields, seed: number) {
+    this.#group = group;
+    this.#plans = plans;
+    this.#message = { ...fields, plans: [...plans], seed };
+  }
+
+  generate<T>(stream: StreamNode<T>, compute: () => RDD<T> | undefined): RDD<T> | undefined {
+    const local = compute();
+    if (local === undefined || stream instanceof StatefulNode || !this.#group.runs(stream)) return local;
+    return new RemoteRDD<T>(local, (partition, push) =>
+      this.#read(stream.id, local.numPartitions, partition, push as (row: unknown) => void),
+    );
+  }
+
+  /** For workers: the rows of a source that only this thread can read. */
+  async sendSource({ batchId, uid, partition }: SourceRead): Promise<Reading> {
+    const node = this.#group.graph.sources.find((candidate) => candidate.uid === uid);
+    const plan = this.#plans.get(uid);
+    if (this.#isOver || batchId !== this.#message.batchId || node === undefined || plan === undefined)
+      throw this.#over();
+    const writer = new BlockWriter(uid);
+    await node.source.read(plan, partition, (chunk) => {
+      for (let i = 0; i < chunk.length; i++) writer.push(chunk[i]);
+    });
+    return { blocks: writer.finish() };
+  }
+
+  /** The batch has been computed, or has failed: the workers let go of it. */
+  end(): void {
+    this.#isOver = true;
+    this.#asked?.team.tellAll('end', this.#message.batchId);
+  }
+
+  async #read(node: number, expected: number, partition: number, push: (row: unknown) => void): Promise<void> {
+    let pushed = 0;
+    const count = (row: unknown): void => {
+      pushed++;
+      push(row);
+    };
+    for (;;) {
+      try {
+        return await this.#readFrom(await this.#group.team(), { node, expected, partition, push: count });
+      } catch (error) {
+        if (pushed > 0 || !this.#mayAskAgain(error)) throw error;
+      }
+    }
+  }
+
+  #mayAskAgain(error: unknown): boolean {
+    return this.#group.isLoss(error) && this.#teams <= teamsMax;
+  }
+
+  /** What a worker has thrown for good: it has tried as often as a task is tried. */
+  async #fromWorkers<R>(answer: Promise<R>): Promise<R> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (!this.#mayAskAgain(error)) markFinal(error);
+      throw error;
+    }
+  }
+
+  async #readFrom(
+    team: Team,
+    {
+      node,
+      expected,
+      partition,
+      push,
+    }: {
+      readonly node: number;
+      readonly expected: number;
+      readonly partition: number;
+      readonly push: (row: unknown) => void;
+    },
+  ): Promise<void> {
+    const numPartitions = await this.#fromWorkers(this.#prepare(team, node));
+    if (numPartitions !== expected) throw otherPartitions(this.#group, node, expected, numPartitions);
+    const { batchId } = this.#message;
+    const reader = team.link(partition % team.count).read('rows', { batchId, node, partition } satisfies RowsRead);
+    try {
+      for (;;) {
+        const block = await this.#fromWorkers(reader.next());
+        if (block === undefined) break;
+        const rows = decodeRows(block);
+        for (let i = 0; i < rows.length; i++) push(rows[i]);
+      }
+    } catch (error) {
+      reader.cancel();
+      throw error;
+    }
+    this.#group.countUpdates(reader.result as Updates);
+  }
+
+  /** Once per stream and team. Resolves with the partitions the workers have. */
+  #prepare(team: Team, node: number): Promise<number | undefined> {
+    if (this.#isOver) throw this.#over();
+    if (this.#asked?.team !== team) {
+      this.#asked = { team, prepared: new Map() };
+      this.#teams++;
+      team.tellAll('batch', this.#message);
+    }
+    const { prepared } = this.#asked;
+    let partitions = prepared.get(node);
+    if (partitions === undefined) {
+      partitions = this.#prepareOn(team, node);
+      partitions.catch(() => {}); // Met by whoever reads.
+      prepared.set(node, partitions);
+    }
+    return partitions;
+  }
+
+  async #prepareOn(team: Team, node: number): Promise<number | undefined> {
+    const answers = (await team.callAll('prepare', { batchId: this.#message.batchId, node })) as Prepared[];
+    // They count once, whichever task of the driver was the first to ask.
+    this.#group.countOutside(answers.flatMap(({ updates }) => updates));
+    return answers[0]!.numPartitions;
+  }
+
+  #over(): TidemarkError {
+    return new TidemarkError(
+      'STATUS_INVALID',
+      `Rows of batch ${this.#message.batchId} are asked for, and the batch is over: read an RDD within the function it is ` +
+        'given to, or call remember(duration) on the context and use slice().',
+    );
+  }
+}
+
+function otherPartitions(group: WorkerGroup, node: number, here: number, there: number | undefined): TidemarkError {
+  const { operator } = group.graph.streams[node]!;
+  return new TidemarkError(
+    'WORKERS_DIVERGED',
+    `The stream #${node} ${operator} has ${here} partitions on the driver's thread and ${there ?? 'no RDD'} on the workers. ` +
+      'What create() and the functions of transform build must not depend on time, randomness or the thread.',
+  );
+}

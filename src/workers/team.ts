@@ -1,0 +1,200 @@
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { TidemarkError } from '../base/errors.ts';
+import type { Updates } from './collective-runner.ts';
+import { fromErrorRecord } from './error-record.ts';
+import { diverged } from './exchange.ts';
+import { requireSameShape } from './graph-shape.ts';
+import { type ChannelEnd, Link, type Reading, unknownRequest } from './link.ts';
+import type { JobCall, LineageMessage, ReadyCall, SourceRead, UnusableMessage, WorkerStart } from './protocol.ts';
+
+/** What the workers want of the driver's thread. */
+export interface TeamHost {
+  /** See shapeOf. */
+  readonly shape: readonly string[];
+  readonly warn: (text: string) => void;
+  readonly readSource: (request: SourceRead) => Promise<Reading>;
+  /** What jobs of the program have added to accumulators. */
+  readonly count: (updates: Updates) => void;
+  /** The team has ended by itself; every question it had been asked has failed with the same error. */
+  readonly lost: (team: Team, error: Error) => void;
+}
+
+// Chains of actions that some thread has left in the middle: they are of batches long past.
+const unfinishedMax = 1000;
+
+/**
+ * Worker threads that run one program together: from their start until the first of them ends. Threads hold their place in
+ * the program in common, so none is replaced alone: a lost one ends the team, and the next team begins anew.
+ */
+export class Team {
+  readonly #host: TeamHost;
+  readonly #threads: readonly Worker[];
+  readonly #links: readonly Link[];
+  readonly #ready = Promise.withResolvers<void>();
+  /** How many threads have reached a job of the program, by its key. */
+  readonly #announced = new Map<string, number>();
+  /** What the first thread to come has said a job reads from. */
+  readonly #lineages = new Map<string, { readonly worker: number; readonly lineage: string }>();
+  #readyCount = 0;
+  #failure: Error | undefined;
+
+  constructor(count: number, module: string, seed: number, host: TeamHost) {
+    this.#host = host;
+    const ports = connectAll(count);
+    this.#threads = ports.map((own, index) => {
+      const start: WorkerStart<MessagePort> = { index, count, module, seed, ports: own };
+      const transferList = own.filter((port) => port !== undefined);
+      return new Worker(entry, {
+        workerData: start,
+        transferList,
+        argv: process.argv.slice(2),
+        name: `tidemark ${index}`,
+      });
+    });
+    this.#links = this.#threads.map((thread, index) => this.#linkTo(thread, index));
+    this.#threads.forEach((thread, index) => {
+      thread.on('error', (error) => this.#threadEnded(index, error));
+      thread.on('exit', (code) => this.#threadEnded(index, new Error(`The thread ended with exit code ${code}.`)));
+    });
+    this.#ready.promise.catch(() => {}); // Whoever waits for it is told.
+  }
+
+  get count(): number {
+    return this.#threads.length;
+  }
+
+  /** Resolves when all threads have built the same program as the driver. @throws WORKERS_DIVERGED, WORKER_LOST */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  link(worker: number): Link {
+    return this.#links[worker]!;
+  }
+
+  tellAll(name: string, argument: unknown): void {
+    for (const link of this.#links) link.tell(name, argument);
+  }
+
+  /** All threads get it at the same place in the order of such calls. */
+  callAll(name: string, argument: unknown): Promise<unknown[]> {
+    return Promise.all(this.#links.map((link) => link.call(name, argument)));
+  }
+
+  /** Nothing more is asked of it, and what was asked fails with `error`. The threads end with `close`. */
+  fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    for (const link of this.#links) link.fail(error);
+    this.#ready.reject(error);
+  }
+
+  /** Resolves when no thread is left. */
+  async close(): Promise<void> {
+    this.fail(new TidemarkError('CANCELLED', 'The worker threads were stopped.'));
+    await Promise.all(this.#threads.map((thread) => thread.terminate()));
+  }
+
+  #linkTo(thread: Worker, index: number): Link {
+    return new Link(thread as unknown as ChannelEnd, {
+      call: async (name, argument) => {
+        if (name !== 'ready') throw unknownRequest(name);
+        this.#begun(index, argument as ReadyCall);
+      },
+      tell: (name, argument) => this.#told(index, name, argument),
+      read: (_name, argument) => this.#host.readSource(argument as SourceRead),
+    });
+  }
+
+  #begun(index: number, { shape }: ReadyCall): void {
+    try {
+      requireSameShape(this.#host.shape, shape, index);
+    } catch (error) {
+      this.#end(error as Error);
+      throw error;
+    }
+    this.#readyCount += 1;
+    if (this.#readyCount === this.count) this.#ready.resolve();
+  }
+
+  #told(index: number, name: string, argument: unknown): void {
+    switch (name) {
+      case 'warn':
+        this.#host.warn(argument as string);
+        return;
+      case 'unusable':
+        this.#end(fromErrorRecord((argument as UnusableMessage).error));
+        return;
+      case 'job':
+        this.#jobReached(argument as JobCall);
+        return;
+      case 'lineage':
+        this.#compare(index, argument as LineageMessage);
+        return;
+      default:
+        this.#end(unknownRequest(name));
+    }
+  }
+
+  /** A job begins when every thread has called it: then it takes its place in the order of commands. */
+  #jobReached(job: JobCall): void {
+    const reached = (this.#announced.get(job.key) ?? 0) + 1;
+    if (reached < this.count) {
+      this.#announced.set(job.key, reached);
+      bound(this.#announced);
+      return;
+    }
+    this.#announced.delete(job.key);
+    this.callAll('job', job).then(
+      (updates) => this.#host.count((updates as Updates[]).flat()),
+      () => {}, // The team has ended; the job belongs to it.
+    );
+  }
+
+  #compare(worker: number, { key, lineage }: LineageMessage): void {
+    const first = this.#lineages.get(key);
+    if (first === undefined) {
+      this.#lineages.set(key, { worker, lineage });
+      bound(this.#lineages);
+    } else if (first.lineage !== lineage) {
+      const what = (text: string): string => `  ${key}: ${text}`;
+      this.#end(diverged(`worker ${first.worker}`, what(first.lineage), `worker ${worker}`, what(lineage)));
+    }
+  }
+
+  #threadEnded(index: number, cause: unknown): void {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    this.#end(
+      new TidemarkError('WORKER_LOST', `Worker thread ${index} has ended: ${why}`, {
+        cause,
+        context: { worker: index },
+      }),
+    );
+  }
+
+  #end(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.fail(error);
+    this.#host.lost(this, error);
+  }
+}
+
+function bound(map: Map<string, unknown>): void {
+  if (map.size > unfinishedMax) map.delete(map.keys().next().value as string);
+}
+
+// The sources run as they are, and what is published is compiled.
+const entry = new URL(import.meta.url.endsWith('.ts') ? './worker-entry.ts' : './worker-entry.js', import.meta.url);
+
+/** By worker: its ports to the others, by their number. */
+function connectAll(count: number): (MessagePort | undefined)[][] {
+  const ports = Array.from({ length: count }, () => new Array<MessagePort | undefined>(count).fill(undefined));
+  for (let a = 0; a < count; a++) {
+    for (let b = a + 1; b < count; b++) {
+      const { port1, port2 } = new MessageChannel();
+      ports[a]![b] = port1;
+      ports[b]![a] = port2;
+    }
+  }
+  return ports;
+}

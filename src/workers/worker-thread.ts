@@ -1,0 +1,297 @@
+import { SystemClock } from '../base/clock.ts';
+import { invariant, TidemarkError } from '../base/errors.ts';
+import { type Random, SeededRandom } from '../base/random.ts';
+import { Batch, type Placement } from '../dstream/batch.ts';
+import { InProcessRunner } from '../rdd/in-process-runner.ts';
+import type { RDD } from '../rdd/rdd.ts';
+import { StageRunner, type StageRunnerOptions } from '../rdd/stage-runner.ts';
+import type { JobRunner, TaskContext } from '../rdd/task.ts';
+import { decodeRows } from './block-codec.ts';
+import { CollectiveRunner, type Updates } from './collective-runner.ts';
+import { toErrorRecord } from './error-record.ts';
+import { Exchange } from './exchange.ts';
+import { shapeOf } from './graph-shape.ts';
+import { signatureOf } from './lineage.ts';
+import { type ChannelEnd, Link, type Reading, unknownRequest } from './link.ts';
+import type {
+  BatchMessage,
+  JobCall,
+  LineageMessage,
+  PrepareCall,
+  Prepared,
+  ReadyCall,
+  RowsRead,
+  SourceRead,
+  WorkerStart,
+} from './protocol.ts';
+import type { BuiltProgram, WorkerRole } from './worker-role.ts';
+
+interface Turn {
+  readonly begin: () => void;
+  readonly ended: Promise<Updates>;
+}
+
+/**
+ * One worker: builds the program, then does for each batch what the driver asks for, together with the other workers.
+ *
+ * The driver's commands that need all workers (prepare, job) are done one after the other, in the order in which they
+ * come, which is the same everywhere. Reading the rows of a prepared stream needs nobody else.
+ */
+export class WorkerThread implements WorkerRole {
+  readonly random: ReseededRandom;
+  readonly #index: number;
+  readonly #driver: Link;
+  readonly #peers: readonly (Link | undefined)[];
+  readonly #exchange: Exchange;
+  readonly #cancel = new AbortController();
+  readonly #runners = new Map<JobRunner, SwitchedRunner>();
+  readonly #batches = new Map<number, Batch>();
+  readonly #turns = new Map<string, Turn>();
+  #commands: Promise<unknown> = Promise.resolve();
+  #program: BuiltProgram | undefined;
+  #runner: CollectiveRunner | undefined;
+
+  constructor({ index, seed, ports }: WorkerStart<ChannelEnd>, driver: ChannelEnd) {
+    this.#index = index;
+    this.random = new ReseededRandom(seed);
+    const place = { worker: index };
+    this.#driver = new Link(
+      driver,
+      {
+        call: (name, argument) => this.#answer(name, argument),
+        tell: (name, argument) => this.#take(name, argument),
+        read: (_name, argument) => this.#readRows(argument as RowsRead),
+      },
+      place,
+    );
+    this.#peers = ports.map((port, from) => {
+      if (port === undefined) return undefined;
+      return new Link(
+        port,
+        {
+          call: async (name) => {
+            throw unknownRequest(name);
+          },
+          tell: (name, argument) => this.#exchange.receive(from, name as 'blocks' | 'done', argument),
+          read: (_name, argument) => this.#readOther(argument),
+        },
+        place,
+      );
+    });
+    this.#exchange = new Exchange(index, this.#peers);
+  }
+
+  get hasProgram(): boolean {
+    return this.#program !== undefined;
+  }
+
+  createRunner(options: Omit<StageRunnerOptions, 'signal'>): JobRunner {
+    const runner = new SwitchedRunner({ ...options, signal: this.#cancel.signal });
+    this.#runners.set(runner, runner);
+    return runner;
+  }
+
+  handOver(program: BuiltProgram): Promise<never> {
+    if (this.#program === undefined) {
+      this.#program = program;
+      this.#begin(program).catch((error) => this.fail(error));
+    }
+    return new Promise(() => {});
+  }
+
+  /** This worker can't work: the driver's start fails with it. */
+  fail(error: unknown): void {
+    this.#driver.tell('unusable', { error: toErrorRecord(error, { worker: this.#index }) });
+  }
+
+  async #begin({ graph, rdds, runner: given }: BuiltProgram): Promise<void> {
+    const switched = this.#runners.get(given);
+    invariant(switched !== undefined, 'A program of a worker has a runner that is not of the worker.');
+    this.#runner = new CollectiveRunner({
+      index: this.#index,
+      links: this.#peers,
+      exchange: this.#exchange,
+      stages: switched.stages,
+      signal: this.#cancel.signal,
+      accumulators: () => rdds.programAccumulators,
+      turn: (key) => this.#turn(key),
+    });
+    switched.switchTo(this.#runner);
+    const warn = (text: string): void => this.#driver.tell('warn', text);
+    for (const { source } of graph.sources) await source.startReading?.({ clock: new SystemClock(), warn });
+    await this.#driver.call('ready', { shape: shapeOf(graph) } satisfies ReadyCall);
+  }
+
+  #take(name: string, argument: unknown): void {
+    switch (name) {
+      case 'batch':
+        this.#beginBatch(argument as BatchMessage);
+        return;
+      case 'end':
+        this.#afterOthers(async () => {
+          this.#batches.delete(argument as number);
+          this.#runner?.forget();
+        });
+        return;
+      case 'cancel':
+        this.#stop();
+        return;
+      default:
+        throw unknownRequest(name);
+    }
+  }
+
+  async #answer(name: string, argument: unknown): Promise<unknown> {
+    switch (name) {
+      case 'prepare':
+        return this.#afterOthers(() => this.#prepare(argument as PrepareCall));
+      case 'job':
+        return this.#afterOthers(() => this.#runJob(argument as JobCall));
+      default:
+        throw unknownRequest(name);
+    }
+  }
+
+  #afterOthers<R>(work: () => Promise<R>): Promise<R> {
+    const done = this.#commands.then(work);
+    this.#commands = done.catch(() => {});
+    return done;
+  }
+
+  #stop(): void {
+    const error = new TidemarkError('CANCELLED', 'The work of this thread was stopped on request.');
+    this.#cancel.abort(error);
+    this.#exchange.fail(error);
+    this.#runner?.fail(error);
+    for (const peer of this.#peers) peer?.fail(error);
+  }
+
+  #beginBatch({ plans, seed, ...fields }: BatchMessage): void {
+    const { graph, rdds } = this.#program!;
+    this.random.reseed(seed);
+    const placement: Placement = {
+      generate: (stream, compute) =>
+        this.#runner!.inScope(`batch ${fields.batchId}, stream #${stream.id} ${stream.operator}`, compute),
+      readSource: (uid) => {
+        const node = graph.sources.find((candidate) => candidate.uid === uid);
+        if (node?.source.startReading !== undefined) return undefined;
+        return (partition, push) => this.#readFromDriver({ batchId: fields.batchId, uid, partition }, push);
+      },
+    };
+    this.#batches.set(fields.batchId, new Batch({ ...fields, rdds, plans: new Map(plans), placement }));
+  }
+
+  async #readFromDriver(request: SourceRead, push: (chunk: readonly unknown[]) => void): Promise<void> {
+    const reader = this.#driver.read('source', request);
+    try {
+      for (let block = await reader.next(); block !== undefined; block = await reader.next()) push(decodeRows(block));
+    } catch (error) {
+      reader.cancel();
+      throw error;
+    }
+  }
+
+  async #prepare({ batchId, node }: PrepareCall): Promise<Prepared> {
+    const rdd = this.#generate(batchId, node);
+    const key = keyOf(batchId, node);
+    const lineage = rdd === undefined ? 'no RDD' : signatureOf(rdd);
+    this.#driver.tell('lineage', { key, lineage } satisfies LineageMessage);
+    if (rdd === undefined) return { numPartitions: undefined, updates: [] };
+    await this.#runner!.prepare(key, rdd);
+    return { numPartitions: rdd.numPartitions, updates: this.#runner!.takeUpdates() };
+  }
+
+  #generate(batchId: number, node: number): RDD<unknown> | undefined {
+    const batch = this.#batches.get(batchId);
+    invariant(batch !== undefined, `Batch ${batchId} is asked for, and is over or not begun.`);
+    try {
+      return this.#program!.graph.streams[node]!.rdd(batch);
+    } catch (error) {
+      // The driver's thread has generated the same without an error, and other workers may wait for this one.
+      this.fail(error);
+      throw error;
+    }
+  }
+
+  #readRows({ batchId, node, partition }: RowsRead): Promise<Reading> {
+    return this.#runner!.read(keyOf(batchId, node), partition);
+  }
+
+  async #readOther(argument: unknown): Promise<Reading> {
+    invariant(this.#runner !== undefined, 'A worker that has no program yet is asked for rows.');
+    return this.#runner.readOther(argument);
+  }
+
+  // Jobs of the program: announced to the driver, which says when all have reached them
+
+  #turn(key: string): Promise<{ readonly done: (updates: Updates) => void }> {
+    const ended = Promise.withResolvers<Updates>();
+    const begun = new Promise<{ readonly done: (updates: Updates) => void }>((resolve) => {
+      this.#turns.set(key, { begin: () => resolve({ done: ended.resolve }), ended: ended.promise });
+    });
+    this.#driver.tell('job', { key } satisfies JobCall);
+    return begun;
+  }
+
+  async #runJob({ key }: JobCall): Promise<Updates> {
+    const turn = this.#turns.get(key);
+    invariant(turn !== undefined, `${key} was not announced.`);
+    this.#turns.delete(key);
+    turn.begin();
+    return turn.ended;
+  }
+}
+
+function keyOf(batchId: number, node: number): string {
+  return `batch ${batchId}, stream #${node}`;
+}
+
+/** Runs jobs in this thread until the program is complete: those that `create` itself calls, the same on every thread. */
+class SwitchedRunner implements JobRunner {
+  readonly stages: StageRunner;
+  readonly #local: InProcessRunner;
+  #together: CollectiveRunner | undefined;
+
+  constructor(options: StageRunnerOptions) {
+    this.stages = new StageRunner(options);
+    this.#local = new InProcessRunner(options);
+  }
+
+  switchTo(together: CollectiveRunner): void {
+    this.#together = together;
+  }
+
+  run<T, R>(
+    rdd: RDD<T>,
+    task: (partition: number, context: TaskContext) => R | Promise<R>,
+    partitions?: readonly number[],
+  ): Promise<R[]> {
+    return (this.#together ?? this.#local).run(rdd, task, partitions);
+  }
+
+  pipeOther<T>(rdd: RDD<T>, partition: number, task: TaskContext, push: (row: T) => void): void | Promise<void> {
+    if (this.#together === undefined) return rdd.pipe(partition, task, push);
+    return this.#together.pipeOther(rdd, partition, task, push);
+  }
+}
+
+/** The same numbers on every worker, from the seed of the batch on. */
+class ReseededRandom implements Random {
+  #random: SeededRandom;
+
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seed);
+  }
+
+  reseed(seed: number): void {
+    this.#random = new SeededRandom(seed);
+  }
+
+  next(): number {
+    return this.#random.next();
+  }
+
+  id(): string {
+    return this.#random.id();
+  }
+}

@@ -1,0 +1,162 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { StreamingContext } from '../../../src/index.ts';
+import { ManualClock, MemoryStore, SeededRandom } from '../../../src/testing.ts';
+import { DrivenStream } from '../../support/driven-stream.ts';
+import { accumulators, buildProgram, moduleOf, type ProgramOptions } from './programs.ts';
+import type { Born } from './rows-source.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tidemark-workers-'));
+// What the first thread has compiled, the others need not.
+process.env.NODE_COMPILE_CACHE = join(folder, 'compiled');
+let marks = 0;
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** By output: the partitions of every batch, by batch time. */
+type Seen = Record<string, Map<number, unknown[][]>>;
+
+interface Running {
+  readonly seen: Seen;
+  readonly warnings: string[];
+  readonly ssc: StreamingContext;
+  readonly driven: DrivenStream;
+  readonly mark: string;
+  readonly store: MemoryStore;
+}
+
+async function prepare(name: string, master: string, born: Born = 'workers', store?: MemoryStore): Promise<Running> {
+  const clock = new ManualClock(0);
+  const seen: Seen = {};
+  const warnings: string[] = [];
+  const mark = join(folder, `mark-${marks++}`);
+  const options: ProgramOptions = {
+    name,
+    born,
+    mark,
+    observe: (output, stream) => {
+      const batches = (seen[output] = new Map());
+      stream.foreachRDD(async (rdd, time) => {
+        batches.set(time.milliseconds, await rdd.collectPartitions());
+      });
+    },
+  };
+  const kept = store ?? new MemoryStore({ clock });
+  const ssc = await StreamingContext.getOrCreate(kept, () =>
+    buildProgram({
+      ...options,
+      context: {
+        master,
+        module: moduleOf(options),
+        environment: { clock, random: new SeededRandom(1), warn: (text) => warnings.push(text) },
+      },
+    }),
+  );
+  return { seen, warnings, ssc, driven: new DrivenStream(ssc, clock, 1000), mark, store: kept };
+}
+
+async function run(name: string, master: string, born: Born = 'workers', batches = 4): Promise<Running> {
+  const running = await prepare(name, master, born);
+  await running.ssc.start();
+  await running.driven.runTo(batches * 1000);
+  await running.driven.stop();
+  return running;
+}
+
+async function failureOf(
+  work: Promise<unknown>,
+): Promise<Error & { readonly code?: string; readonly context?: object }> {
+  return work.then(
+    () => {
+      throw new Error('It did not fail.');
+    },
+    (error) => error,
+  );
+}
+
+test('all programs give on worker threads what they give in one thread', async () => {
+  const runs = [];
+  for (const [master, born] of [
+    ['local', 'driver'],
+    ['local[2]', 'workers'],
+    ['local[3]', 'driver'],
+  ] as const) {
+    const { seen, warnings } = await run('all', master, born);
+    const counts = Object.entries(accumulators).map(([name, { value }]) => [name, value]);
+    runs.push({ seen, warnings, counts });
+  }
+  const [alone, ...others] = runs;
+  expect(Object.keys(alone!.seen).length).toBeGreaterThan(15);
+  for (const [output, batches] of Object.entries(alone!.seen)) {
+    expect([...batches.values()].flat(2).length, output).toBeGreaterThan(5);
+    for (const { seen } of others) expect(seen[output], output).toEqual(batches);
+  }
+  for (const { counts, warnings } of others) {
+    expect(counts).toEqual(alone!.counts);
+    expect(warnings).toEqual([]);
+  }
+});
+
+describe('what goes wrong in a worker', () => {
+  test('a function that throws in every try fails the batch with its code, stage, partition, worker and cause', async () => {
+    const alone = await failureOf(run('failsAlways', 'local'));
+    const error = await failureOf(run('failsAlways', 'local[2]'));
+    expect(alone).toMatchObject({ code: 'TASK_FAILED', cause: { name: 'RangeError', message: 'seventeen' } });
+    expect(error).toMatchObject({
+      code: 'TASK_FAILED',
+      message: alone.message,
+      cause: { name: 'RangeError', message: 'seventeen' },
+    });
+    expect((error.cause as Error).stack).toContain('programs.ts');
+  });
+
+  test('threads that end in the middle of a batch are replaced, and the batch goes on', async () => {
+    const alone = await run('losesThreads', 'local');
+    const { seen, warnings, mark } = await run('losesThreads', 'local[2]');
+    expect(seen).toEqual(alone.seen);
+    expect(existsSync(`${mark}-exit`)).toBe(true);
+    expect(warnings.toSorted()).toEqual([expect.stringContaining('exit code 3'), expect.stringContaining('stray')]);
+  });
+
+  test('threads that end again and again end the stream, and the next start runs the same batch', async () => {
+    const running = await prepare('exitsAlways', 'local[2]');
+    await running.ssc.start();
+    const error = await failureOf(running.driven.runTo(1000));
+    expect(error).toMatchObject({ code: 'WORKER_LOST' });
+    expect(running.warnings.length).toBeLessThanOrEqual(5);
+    const next = await prepare('exitsAlways', 'local', 'workers', running.store);
+    await next.ssc.start();
+    await next.driven.runTo(1000);
+    await next.driven.stop();
+    expect([...next.seen['exitsAlways.out']!.keys()]).toEqual([1000]);
+  });
+
+  test('a program that is another one in the workers is refused before anything is written', async () => {
+    const running = await prepare('otherOperators', 'local[2]');
+    const error = await failureOf(running.ssc.start());
+    expect(error).toMatchObject({ code: 'WORKERS_DIVERGED' });
+    expect(error.message).toContain('filter');
+    expect((await running.store.list('')[Symbol.asyncIterator]().next()).done).toBe(true);
+  });
+
+  test('a batch that is another one in two workers fails', async () => {
+    const running = await prepare('otherLineages', 'local[2]');
+    await running.ssc.start();
+    const error = await failureOf(running.driven.runTo(1000));
+    expect(error).toMatchObject({ code: 'WORKERS_DIVERGED' });
+    expect(error.message).toContain('mapPartitions(3)');
+    expect(error.message).toContain('map(3)');
+  });
+
+  test('a stop ends tasks that would never end', async () => {
+    const running = await prepare('never', 'local[2]');
+    await running.ssc.start();
+    const run = failureOf(running.driven.runTo(1000));
+    while (!existsSync(running.mark)) await new Promise((resolve) => setTimeout(resolve, 5));
+    await running.ssc.stop();
+    await run;
+    expect(process.getActiveResourcesInfo().filter((kind) => kind === 'Worker')).toEqual([]);
+  });
+});

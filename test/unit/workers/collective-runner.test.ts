@@ -1,0 +1,208 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { SeededRandom } from '../../../src/base/random.ts';
+import { InProcessRunner } from '../../../src/rdd/in-process-runner.ts';
+import type { RDD } from '../../../src/rdd/rdd.ts';
+import { RddContext } from '../../../src/rdd/rdd-context.ts';
+import { decodeRows } from '../../../src/workers/block-codec.ts';
+import { type InThreadWorker, startInThread } from './in-thread-workers.ts';
+import { buildLineage, someLineage } from './lineages.ts';
+
+function inProcess(): RddContext {
+  return new RddContext({ runner: new InProcessRunner(), random: new SeededRandom(7) });
+}
+
+/** Rows by partition, each read where it is at home. */
+async function readAtHome(
+  workers: readonly InThreadWorker[],
+  build: (worker: InThreadWorker) => RDD<unknown>,
+): Promise<unknown[][]> {
+  const rdds = workers.map(build);
+  await Promise.all(workers.map(({ runner }, i) => runner.prepare('node', rdds[i]!)));
+  return Promise.all(
+    Array.from({ length: rdds[0]!.numPartitions }, async (_, partition) => {
+      const { blocks } = await workers[partition % workers.length]!.runner.read('node', partition);
+      return blocks.flatMap((block) => decodeRows(block));
+    }),
+  );
+}
+
+async function onWorkers<R>(
+  count: number,
+  work: (workers: readonly InThreadWorker[], all: ReturnType<typeof startInThread>['all']) => Promise<R>,
+): Promise<R> {
+  const started = startInThread(count);
+  try {
+    return await work(started.workers, started.all);
+  } finally {
+    started.close();
+  }
+}
+
+describe('jobs on several workers give what one thread gives', () => {
+  test('any lineage: the same rows in the same order in every partition', async () => {
+    await fc.assert(
+      fc.asyncProperty(someLineage, fc.integer({ min: 1, max: 3 }), async (lineage, count) => {
+        const expected = await buildLineage(inProcess(), lineage).collectPartitions();
+        const found = await onWorkers(count, (workers) =>
+          readAtHome(workers, ({ rdds }) => buildLineage(rdds, lineage)),
+        );
+        expect(found).toEqual(expected);
+      }),
+      { numRuns: 300, seed: 11, interruptAfterTimeLimit: 15_000 },
+    );
+  }, 60_000);
+
+  test('an action gives all results to all workers, one action after the other', async () => {
+    const lineage = (rdds: RddContext): RDD<readonly [string, number]> =>
+      rdds
+        .fromPartitions([[1, 2], [3], [], [4, 5, 6]])
+        .map((n): [string, number] => [n % 2 === 0 ? 'even' : 'odd', n])
+        .reduceByKey((a, b) => a + b, 3);
+    const results = await onWorkers(3, (_, all) =>
+      Promise.all(
+        all(async ({ rdds }) => {
+          const rdd = lineage(rdds);
+          const count = await rdd.count();
+          return [count, await rdd.collectAsMap(), await rdd.first()];
+        }),
+      ),
+    );
+    const rdd = lineage(inProcess());
+    const expected = [await rdd.count(), await rdd.collectAsMap(), await rdd.first()];
+    expect(results).toEqual([expected, expected, expected]);
+  });
+});
+
+describe('failures', () => {
+  test('of one worker are the failure of all, with code, stage, partition and worker', async () => {
+    const outcomes = await onWorkers(2, (_, all) =>
+      Promise.allSettled(
+        all(({ rdds }) =>
+          rdds
+            .fromPartitions([[1], [2], [3], [4]])
+            .map((n): [number, number] => {
+              if (n > 2) throw new RangeError(`no ${n}`);
+              return [n, n];
+            })
+            .reduceByKey((a, b) => a + b, 2)
+            .collect(),
+        ),
+      ),
+    );
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({
+        status: 'rejected',
+        reason: {
+          code: 'TASK_FAILED',
+          context: { stageName: 'map', partition: 2, worker: 0 },
+          cause: { name: 'RangeError' },
+        },
+      });
+    }
+  });
+
+  test('of a task are tried again on its worker alone, and its updates count once', async () => {
+    const tries = [0, 0];
+    const [sums] = await onWorkers(2, async (_, all) => {
+      const found = await Promise.all(
+        all(async ({ rdds, index, runner }) => {
+          const seen = rdds.longAccumulator('seen');
+          const rows = rdds.fromPartitions([[1], [2], [3], [4]]).map((n): [number, number] => {
+            seen.add(1);
+            if (n === 2 && (tries[index] = tries[index]! + 1) < 3) throw new Error('not yet');
+            return [n % 2, n];
+          });
+          const key = 'node';
+          const reduced = rows.reduceByKey((a, b) => a + b, 2);
+          await runner.prepare(key, reduced);
+          return { updates: runner.takeUpdates() };
+        }),
+      );
+      return [found.flatMap(({ updates }) => updates)];
+    });
+    expect(tries).toEqual([0, 3]);
+    expect(sums!.map(([accumulator, update]) => [accumulator, (update as { count: number }).count])).toEqual([
+      [0, 1],
+      [0, 1],
+      [0, 1],
+      [0, 1],
+    ]);
+  });
+
+  test('in merging what came from another worker are repaired from its bytes and own rows', async () => {
+    const failures = { left: 2 };
+    const found = await onWorkers(2, (workers) =>
+      readAtHome(workers, ({ rdds }) =>
+        rdds
+          .fromPartitions([
+            [1, 2],
+            [3, 4],
+            [5, 6],
+            [7, 8],
+          ])
+          .map((n): [string, number[]] => [n % 2 === 0 ? 'even' : 'odd', [n]])
+          .reduceByKey((a, b) => {
+            a.push(...b);
+            if (a.length === 3 && failures.left-- > 0) throw new Error('half merged');
+            return a;
+          }, 2),
+      ),
+    );
+    expect(new Map(found.flat() as [string, number[]][])).toEqual(
+      new Map([
+        ['odd', [1, 3, 5, 7]],
+        ['even', [2, 4, 6, 8]],
+      ]),
+    );
+    expect(failures.left).toBeLessThan(0);
+  });
+
+  test('rows that would arrive as something else are refused with the operator', async () => {
+    class Point {
+      readonly x = 1;
+    }
+    const [outcome] = await onWorkers(2, (_, all) =>
+      Promise.allSettled(
+        all(({ rdds }) =>
+          rdds
+            .fromPartitions([[new Point(), new Point()], []])
+            .repartition(2)
+            .count(),
+        ),
+      ),
+    );
+    expect(outcome).toMatchObject({ reason: { code: 'VALUE_UNSUPPORTED', context: { operator: 'repartition' } } });
+  });
+
+  test('an action inside a task is refused', async () => {
+    const [outcome] = await onWorkers(2, (_, all) =>
+      Promise.allSettled(
+        all(({ rdds }) => {
+          const other = rdds.fromPartitions([[1]]);
+          return rdds.fromPartitions([[1]]).foreachPartition(async () => {
+            await other.count();
+          });
+        }),
+      ),
+    );
+    expect(outcome).toMatchObject({ reason: { code: 'GRAPH_INVALID' } });
+  });
+
+  test('workers whose programs differ find out', async () => {
+    const outcomes = await onWorkers(2, (_, all) =>
+      Promise.allSettled(
+        all(({ rdds, index }) =>
+          rdds
+            .fromPartitions([[1], [2]])
+            .map((n): [number, number] => [n, 1])
+            .reduceByKey((a, b) => a + b, 2 + index)
+            .map(([n]) => n)
+            .repartition(2)
+            .count(),
+        ),
+      ),
+    );
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'WORKERS_DIVERGED' } });
+  });
+});
