@@ -1,6 +1,8 @@
 import type { Catalogue, Manifest } from './catalogue.ts';
 import type { Mutation } from './mutations.ts';
-import type { Configuration, World } from './world.ts';
+import { brokenByLoss } from './rules.ts';
+import type { Emit, Setup } from './steps.ts';
+import { type Configuration, nothingToClean, replaced, type World, withAll, without } from './world.ts';
 
 /** The slot a manifest that follows `inForce` announces as floor: `floorAfter` in src/checkpoint/manifest-writer.ts. */
 export function floorAfter(
@@ -85,4 +87,43 @@ export function deadAt(
     return object.epoch < epoch || mutation === 'sweep without a look at the epoch'; // G5
   });
   return [...slots, ...objects];
+}
+
+/** The floor is raised, then what is dead goes, in any order. */
+export function cleaningSteps(setup: Setup, world: World, index: number, emit: Emit): void {
+  const driver = world.drivers[index]!;
+  const cleaning = world.cleanings[index]!;
+  const { singleDeletes } = setup.configuration;
+  const early = setup.mutation === 'deletes before the floor is raised';
+  if (cleaning.floor > 0 && driver.phase !== 'over') {
+    const dead = deadAt(setup.catalogue, world, driver.epoch, driver.tail, cleaning.floor, setup.mutation);
+    const floor = early && dead.length > 0 ? world.registers.floor : Math.max(world.registers.floor, cleaning.floor);
+    const after: World = {
+      ...world,
+      registers: { ...world.registers, floor },
+      cleanings: replaced(world.cleanings, index, {
+        floor: early ? cleaning.floor : 0,
+        dead: withAll(cleaning.dead, dead),
+      }),
+    };
+    if (!early || cleaning.dead.length === 0) emit(`driver ${index} raises the floor to ${floor}`, after);
+  }
+  const groups = singleDeletes ? cleaning.dead.map((item) => [item]) : cleaning.dead.length > 0 ? [cleaning.dead] : [];
+  for (const items of groups) {
+    const left = without(cleaning.dead, items);
+    const after: World = {
+      ...world,
+      log: world.log.map((record, at) => (items.includes(-at - 1) ? 0 : record)),
+      objects: without(world.objects, items),
+      cleanings: replaced(
+        world.cleanings,
+        index,
+        left.length === 0 && cleaning.floor === 0 ? nothingToClean : { ...cleaning, dead: left },
+      ),
+    };
+    const what = items
+      .map((item) => (item < 0 ? `record ${-item}` : `a ${setup.catalogue.object(item).kind}`))
+      .join(', ');
+    emit(`driver ${index} deletes ${what}`, after, brokenByLoss(setup.catalogue, after));
+  }
 }
