@@ -89,6 +89,51 @@ describe('a program that keeps its promises', () => {
   });
 });
 
+/** One output of each class that writes after the commit, while people use all tools. */
+function afterwards(driver: SimulatedProgram<Order>): StreamingContext {
+  const ssc = new StreamingContext({
+    ...driver.contextOptions,
+    checkpoint: { manifestEveryRecords: 3, silenceThresholdMs: 1000, inlineBytesMax: 50, requestPollMs: 500 },
+    catchUpBatchesMax: 5,
+  });
+  const orders = ssc.sourceStream(driver.source(), { uid: 'orders' });
+  orders.saveTo(driver.writer('table'), { uid: 'table' });
+  orders.saveTo(driver.ledger('ledger'), { uid: 'ledger' });
+  orders.saveTo(driver.outbox('feed'), { uid: 'feed' });
+  return ssc;
+}
+
+function rowsAfterwards(names: readonly string[]): () => SimulationModel<Order> {
+  return () => ({ batch: ({ rows }) => new Map(names.map((name) => [name, rows])) });
+}
+
+const tools = { savepoint: 0.3, drain: 0.2, rewind: 0.2, fork: 0.1, readerCrash: 0.2 };
+
+describe('a program whose outputs write after the commit, while people rewind, fork, drain and pin it', () => {
+  test('holds, and all of this happens', async () => {
+    const totals: Record<string, number> = {};
+    for (let seed = 1; seed <= 25; seed++) {
+      const model = rowsAfterwards(['table', 'ledger', 'feed']);
+      const report = await simulate(options(seed, { program: afterwards, model, faults: tools }));
+      for (const [kind, count] of Object.entries({ ...report.tools, ...report.written, ...report.outbox })) {
+        totals[kind] = (totals[kind] ?? 0) + count;
+      }
+    }
+    for (const kind of [
+      'savepoints',
+      'drains',
+      'rewinds',
+      'forks',
+      'writes',
+      'transactions',
+      'rewindsTold',
+      'events',
+    ]) {
+      expect(totals[kind], kind).toBeGreaterThan(4);
+    }
+  }, 60_000);
+});
+
 function quiet(driver: SimulatedProgram<Order>): StreamingContext {
   const ssc = new StreamingContext({ ...driver.contextOptions });
   ssc
@@ -162,6 +207,52 @@ describe('what breaks a promise is found', () => {
       return ssc;
     };
     expect(await firstViolation(3, () => ({ program }))).toContain('totals of batch');
+  });
+
+  test('a database that forgets which batch it has', async () => {
+    const program = (driver: SimulatedProgram<Order>): StreamingContext => {
+      const ssc = new StreamingContext({ ...driver.contextOptions });
+      const ledger = driver.ledger<SimulatedRow<Order>>('ledger');
+      ssc.sourceStream(driver.source(), { uid: 'orders' }).saveTo({
+        sinkClass: 'transactional',
+        kind: 'forgetful',
+        description: 'forgetful',
+        open: async (opening) => ledger.open?.(opening),
+        onRewind: async (rewind) => ledger.onRewind?.(rewind),
+        transaction: (work) => ledger.transaction((tx) => work({ ...tx, readProgress: async () => undefined })),
+      });
+      return ssc;
+    };
+    const model = rowsAfterwards(['ledger']);
+    expect(await firstViolation(40, () => ({ program, model }))).toMatch(/writes batch \d+ a second time/);
+  });
+
+  test('a sink that nobody tells of a rewind', async () => {
+    const program = (driver: SimulatedProgram<Order>): StreamingContext => {
+      const ssc = new StreamingContext({ ...driver.contextOptions });
+      const table = driver.writer<SimulatedRow<Order>>('table');
+      ssc.sourceStream(driver.source(), { uid: 'orders' }).saveTo({
+        sinkClass: 'idempotent',
+        kind: 'deaf',
+        description: 'deaf',
+        open: async (opening) => table.open?.(opening),
+        write: (rows, batch) => table.write(rows, batch),
+      });
+      return ssc;
+    };
+    const model = rowsAfterwards(['table']);
+    expect(await firstViolation(20, () => ({ program, model, faults: tools }))).toContain('was not told of the rewind');
+  });
+
+  test('an outbox whose rows are not those of its batch', async () => {
+    const program = (driver: SimulatedProgram<Order>): StreamingContext => {
+      const ssc = new StreamingContext({ ...driver.contextOptions });
+      const others = ssc.sourceStream(driver.source(), { uid: 'orders' }).filter(({ sequence }) => sequence !== 7);
+      others.saveTo(driver.outbox('feed'), { uid: 'feed' });
+      return ssc;
+    };
+    const model = rowsAfterwards(['feed']);
+    expect(await firstViolation(3, () => ({ program, model }))).toContain("The reader of 'feed' is given");
   });
 
   test('a source that begins at its start again after a restart', async () => {
