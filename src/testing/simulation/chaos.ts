@@ -3,8 +3,8 @@ import type { SimulatedProcess } from './process.ts';
 import type { Simulation } from './simulation.ts';
 
 /**
- * Decides what befalls the drivers, once per batch interval, and does what a supervisor does: there is a driver again
- * some time after the last one has died, ended or frozen.
+ * Decides what befalls the processes, and what people do, once per batch interval, and does what a supervisor does: there
+ * is a driver again some time after the last one has died, ended or frozen.
  */
 export class Chaos<T> {
   readonly #simulation: Simulation<T>;
