@@ -13,7 +13,7 @@ const annotationsHeaderBytes = 12;
 const sequenceKey = Buffer.concat([encodeSymbol('x-opt-sequence-number'), Buffer.from([0x81])]);
 const timeKey = Buffer.concat([encodeSymbol('x-opt-enqueued-time'), Buffer.from([0x83])]);
 const offsetKey = Buffer.concat([encodeSymbol('x-opt-offset'), Buffer.from([0xa1, 0])]);
-const serviceAnnotations: Uint8Array = Buffer.concat([
+const serviceAnnotations = Buffer.concat([
   Buffer.from([0x00, 0x53, section.messageAnnotations, 0xd1, 0, 0, 0, 0, 0, 0, 0, 0]),
   sequenceKey,
   Buffer.alloc(uint64Bytes),
@@ -58,7 +58,8 @@ export class EventWriter {
     let at = start;
     for (let from = sections.headerStart; from < sections.headerEnd; from++) target[at++] = buffer[from]!;
     const mapAt = at;
-    target.set(serviceAnnotations, at);
+    // Not `set`, which goes byte by byte in shared memory.
+    serviceAnnotations.copy(target, at);
     putInt64(target, sequenceNumber, at + sequenceNumberAt);
     putInt64(target, enqueuedTimeMs, at + enqueuedTimeAt);
     at += serviceAnnotations.length;

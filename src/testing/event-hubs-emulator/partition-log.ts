@@ -1,4 +1,5 @@
 import { type Block, endOf } from './block.ts';
+import { BlockMemory } from './block-memory.ts';
 import { addedBytesMax, EventWriter } from './event-writer.ts';
 import { LogCursor } from './log-cursor.ts';
 import { recordHeaderBytes, sealRecord } from './record.ts';
@@ -31,6 +32,7 @@ export class PartitionLog {
   readonly #files: SegmentFiles | undefined;
   readonly #listeners = new Set<() => void>();
   readonly #writer = new EventWriter();
+  readonly #memory = new BlockMemory();
   #blocks: Block[] = [];
   #begin = 0;
   #next = 0;
@@ -149,7 +151,10 @@ export class PartitionLog {
       if (dropped >= this.#firstCached && block.buffer !== undefined) this.#cachedBytes -= block.bytes;
       dropped++;
     }
-    this.#blocks.splice(0, dropped);
+    for (const { buffer } of this.#blocks.splice(0, dropped)) {
+      // A cursor that still stands there looks for its place anew before it reads.
+      if (this.#files === undefined && buffer !== undefined) this.#memory.giveBack(buffer);
+    }
     this.#firstCached = Math.max(0, this.#firstCached - dropped);
     const tail = {
       begin,
@@ -234,7 +239,7 @@ export class PartitionLog {
       firstOffset: this.#nextOffset,
       count: 0,
       bytes: 0,
-      buffer: Buffer.allocUnsafeSlow(Math.max(blockBytes, room)),
+      buffer: this.#files ? Buffer.allocUnsafeSlow(Math.max(blockBytes, room)) : this.#memory.take(room),
       range: this.#files?.beginRange(this.#next, this.#nextOffset),
     };
     // An empty block left by a failed write must not stay in the index.

@@ -22,6 +22,7 @@ const noBytes = Buffer.alloc(0);
  * Invariants
  *   P1. rhea gets every frame, in order; a frame without its payload only after the sink has the payload.
  *   P2. What isn't plainly a transfer to a sink reaches rhea unchanged.
+ *   P3. Nothing of the bytes is kept: who has them may use their memory again.
  */
 export class PayloadInput {
   readonly #rhea: RheaConnection;
@@ -53,7 +54,7 @@ export class PayloadInput {
     const { amqp_transport: transport, frame_size: frameBytes, previous_input: previousInput } = this.#rhea;
     this.#cutting ||= Boolean(transport.header_received) && frameBytes === undefined && !previousInput;
     if (!this.#cutting) {
-      this.#readByRhea(arrived);
+      this.#readByRhea(Buffer.from(arrived));
       return;
     }
     let bytes = arrived;
@@ -66,14 +67,14 @@ export class PayloadInput {
       const available = bytes.length - at;
       const size = available < frameHeaderBytes ? 0 : getUint32(bytes, at);
       if (available < frameHeaderBytes || (available < size && available < headBytesMax)) {
-        this.#begun = bytes.subarray(at);
+        this.#begun = Buffer.from(bytes.subarray(at));
         return;
       }
       const payloadAt = this.#payloadAt(bytes, at, size);
       if (payloadAt < 0) {
         const next = Math.min(at + Math.max(size, frameHeaderBytes), bytes.length);
         this.#leftForRhea = Math.max(0, size - (next - at));
-        this.#readByRhea(bytes.subarray(at, next));
+        this.#readByRhea(Buffer.from(bytes.subarray(at, next)));
         at = next;
         continue;
       }
@@ -90,7 +91,7 @@ export class PayloadInput {
     const forRhea = Math.min(this.#leftForRhea, bytes.length);
     if (forRhea > 0) {
       this.#leftForRhea -= forRhea;
-      this.#readByRhea(bytes.subarray(0, forRhea));
+      this.#readByRhea(Buffer.from(bytes.subarray(0, forRhea)));
     }
     return forRhea;
   }

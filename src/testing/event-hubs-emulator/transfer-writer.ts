@@ -8,6 +8,12 @@ const transferHeaderBytes = 48;
 /** Stop sending while this much waits in the socket. */
 const waitingBytesMax = 1024 * 1024;
 
+interface Chunk {
+  readonly bytes: Buffer;
+  /** Parts of it the socket has not written yet. */
+  writes: number;
+}
+
 /**
  * Writes pre-settled transfers straight to the socket of a connection, many per write. rhea builds one object per
  * delivery and one write per frame, about six times the cost; it still does everything else on the connection.
@@ -18,7 +24,9 @@ const waitingBytesMax = 1024 * 1024;
 export class TransferWriter {
   readonly #connection: RheaConnection;
   readonly #socket: Socket;
-  #chunk: Buffer = Buffer.alloc(0);
+  #chunk: Chunk = { bytes: Buffer.alloc(0), writes: 0 };
+  /** Chunks of which nothing waits in the socket; as many as the socket ever held at once. */
+  readonly #free: Chunk[] = [];
   #start = 0;
   #at = 0;
 
@@ -54,11 +62,11 @@ export class TransferWriter {
       this.#reserve(total + transferHeaderBytes);
       const frameStart = this.#beginFrame(link, deliveryId, false);
       if (inserted === undefined) {
-        this.#at += source.copy(this.#chunk, this.#at, start, end);
+        this.#at += source.copy(this.#chunk.bytes, this.#at, start, end);
       } else {
-        this.#at += source.copy(this.#chunk, this.#at, start, start + headerBytes);
-        this.#at += inserted.copy(this.#chunk, this.#at);
-        this.#at += source.copy(this.#chunk, this.#at, start + headerBytes, end);
+        this.#at += source.copy(this.#chunk.bytes, this.#at, start, start + headerBytes);
+        this.#at += inserted.copy(this.#chunk.bytes, this.#at);
+        this.#at += source.copy(this.#chunk.bytes, this.#at, start + headerBytes, end);
       }
       this.#endFrame(frameStart);
       outgoing.next_transfer_id = (outgoing.next_transfer_id + 1) >>> 0;
@@ -75,7 +83,7 @@ export class TransferWriter {
         const to = Math.min(from + payloadMax, message.length);
         this.#reserve(to - from + transferHeaderBytes);
         const frameStart = this.#beginFrame(link, deliveryId, to < message.length);
-        this.#at += message.copy(this.#chunk, this.#at, from, to);
+        this.#at += message.copy(this.#chunk.bytes, this.#at, from, to);
         this.#endFrame(frameStart);
         outgoing.next_transfer_id = (outgoing.next_transfer_id + 1) >>> 0;
       }
@@ -88,21 +96,35 @@ export class TransferWriter {
 
   flush(): void {
     if (this.#at === this.#start) return;
-    const bytes = this.#chunk.subarray(this.#start, this.#at);
+    const chunk = this.#chunk;
+    const bytes = chunk.bytes.subarray(this.#start, this.#at);
     this.#start = this.#at;
-    if (!this.#socket.destroyed) this.#socket.write(bytes);
+    if (this.#socket.destroyed) return;
+    chunk.writes++;
+    this.#socket.write(bytes, () => {
+      chunk.writes--;
+      if (chunk.writes === 0 && chunk !== this.#chunk) this.#reuse(chunk);
+    });
   }
 
   #reserve(bytes: number): void {
-    if (this.#at + bytes <= this.#chunk.length) return;
+    if (this.#at + bytes <= this.#chunk.bytes.length) return;
     this.flush();
-    this.#chunk = Buffer.allocUnsafeSlow(Math.max(chunkBytes, bytes));
+    if (this.#chunk.writes === 0) this.#reuse(this.#chunk);
+    this.#chunk =
+      bytes <= chunkBytes && this.#free.length > 0
+        ? this.#free.pop()!
+        : { bytes: Buffer.allocUnsafeSlow(Math.max(chunkBytes, bytes)), writes: 0 };
     this.#start = 0;
     this.#at = 0;
   }
 
+  #reuse(chunk: Chunk): void {
+    if (chunk.bytes.length === chunkBytes) this.#free.push(chunk);
+  }
+
   #beginFrame(link: RheaLink, deliveryId: number, more: boolean): number {
-    const chunk = this.#chunk;
+    const chunk = this.#chunk.bytes;
     const frameStart = this.#at;
     let at = frameStart + 4;
     chunk[at++] = 2;
@@ -131,7 +153,7 @@ export class TransferWriter {
   }
 
   #endFrame(frameStart: number): void {
-    this.#chunk.writeUInt32BE(this.#at - frameStart, frameStart);
+    this.#chunk.bytes.writeUInt32BE(this.#at - frameStart, frameStart);
   }
 
   #payloadBytesMax(): number {

@@ -165,6 +165,22 @@ describe('a cursor', () => {
     expect(cursor.sequenceNumber).toBe(8);
   });
 
+  it('reads what is retained, not what was stored over the block it stood in', () => {
+    const log = new PartitionLog({ ...limits, retentionBytesMax: 200_000 });
+    const cursor = log.cursor(0);
+    for (let i = 0; i < 400; i++) {
+      log.append(events(i * 10, 10, 900), 1);
+      // It lags behind by more than is retained, and moves on by little.
+      if (i % 30 !== 29) continue;
+      expect(cursor.ready()).toBe(true);
+      expect(cursor.sequenceNumber).toBe(log.begin);
+      const message = rhea.message.decode(cursor.buffer.subarray(cursor.messageStart, cursor.messageEnd));
+      expect(message.body).toBe(log.begin);
+      cursor.advance();
+    }
+    expect(bodies(log)).toEqual(range(log.begin, 4000));
+  });
+
   it('waits at the end and finds what is appended later, across blocks', () => {
     const log = new PartitionLog(limits);
     const cursor = log.cursor(0);
