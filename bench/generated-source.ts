@@ -11,16 +11,21 @@ export class GeneratedSource<T> implements Source<T> {
   readonly identity = {};
   readonly #row: (offset: number) => T;
   readonly #perBatch: number;
+  readonly #partitions: number;
   #next = 0;
 
-  constructor(perBatch: number, row: (offset: number) => T) {
+  constructor(perBatch: number, row: (offset: number) => T, partitions = 1) {
     this.#perBatch = perBatch;
+    this.#partitions = partitions;
     this.#row = row;
   }
 
   async start(start: SourceStart): Promise<void> {
     this.#next = (start.position as number | undefined) ?? 0;
   }
+
+  /** Any thread can make any row. */
+  async startReading(): Promise<void> {}
 
   position(): number {
     return this.#next;
@@ -29,7 +34,9 @@ export class GeneratedSource<T> implements Source<T> {
   async plan(): Promise<SourcePlan> {
     const from = this.#next;
     this.#next += this.#perBatch;
-    return { partitions: [{ from, to: this.#next }], position: this.#next, records: this.#perBatch };
+    const edge = (partition: number): number => from + Math.floor((partition * this.#perBatch) / this.#partitions);
+    const partitions = Array.from({ length: this.#partitions }, (_, p) => ({ from: edge(p), to: edge(p + 1) }));
+    return { partitions, position: this.#next, records: this.#perBatch };
   }
 
   adopt(plan: SourcePlan): void {

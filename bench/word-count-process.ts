@@ -10,6 +10,8 @@ export interface WordCount {
   readonly intervalMs: number;
   readonly linesPerBatch: number;
   readonly batches: number;
+  /** For a side that lets one choose. */
+  readonly threads?: number;
 }
 
 /** What a side prints of itself: word-count-tidemark.ts and peers/SparkWordCount.java say the same. */
@@ -40,11 +42,20 @@ export async function measure(
 ): Promise<Measured> {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
   const inbox = mkdtempSync(join(folder, 'in-'));
-  const { intervalMs, linesPerBatch, batches } = plan;
-  const args = [program, input, intervalMs, linesPerBatch, batches, join(folder, 'checkpoint'), inbox].map(String);
+  const { intervalMs, linesPerBatch, batches, threads } = plan;
+  const args = [
+    program,
+    input,
+    intervalMs,
+    linesPerBatch,
+    batches,
+    join(folder, 'checkpoint'),
+    inbox,
+    ...(threads === undefined ? [] : [threads]),
+  ];
   const feeder = input === 'files' ? feed(folder, inbox, plan) : undefined;
   try {
-    return await resultOf<Measured>(command, args, timeoutMs);
+    return await resultOf<Measured>(command, args.map(String), timeoutMs);
   } finally {
     clearInterval(feeder);
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });

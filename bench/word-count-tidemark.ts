@@ -5,8 +5,8 @@ import { Milliseconds, StreamingContext } from '../src/index.ts';
 import { GeneratedSource } from './generated-source.ts';
 import { lineOf } from './lines.ts';
 
-/** The peer of peers/SparkWordCount.java, with the same arguments. */
-const [, , program, input, intervalMs, linesPerBatch, batches, checkpoint, folder] = process.argv;
+/** The peer of peers/SparkWordCount.java, with the same arguments, and how many threads compute. */
+const [, , program, input, intervalMs, linesPerBatch, batches, checkpoint, folder, threads = '1'] = process.argv;
 const startedMs = performance.timeOrigin;
 let firstBatchMs = -1;
 let rows = 0;
@@ -18,11 +18,14 @@ const ssc = await StreamingContext.getOrCreate(pathToFileURL(resolve(checkpoint!
   const context = new StreamingContext({
     appName: 'word-count',
     batchInterval: Milliseconds(Number(intervalMs)),
+    master: `local[${threads}]`,
+    module: import.meta.url,
+    defaultParallelism: 2,
     startReport: false,
   });
   const lines =
     input === 'generated'
-      ? context.sourceStream(new GeneratedSource(Number(linesPerBatch), (number) => lineOf(number)))
+      ? context.sourceStream(new GeneratedSource(Number(linesPerBatch), (number) => lineOf(number), Number(threads)))
       : context.textFileStream(folder!);
   const counts = lines
     .flatMap((line) => line.split(' '))

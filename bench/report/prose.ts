@@ -22,8 +22,8 @@ An empty Node process is as large as the whole target, the engine and V8's young
 
 **Words per second.** A batch of Spark costs some tens of milliseconds before its first row (jobs, stages, tasks, closures sent to
 threads), one of Tidemark about one; so the smaller the batch, the larger the ratio. In large batches what is left is splitting lines
-and looking words up in a hash table, which two threads of a JVM do faster than one of Node: more than the loop written by hand does
-(see word count in memory), no engine in one thread can reach.
+and looking words up in a hash table, which two threads of a JVM do about as fast as Node does in two and faster than it does in one.
+No engine in one thread of Node can do more than the loop written by hand (see word count in memory).
 
 **Start.** With batches of one second, the first one is due up to a second after the stream is ready, whichever engine runs it. That
 wait is left out in one row and included in the other. What remains of Tidemark's start is Node's own (about 40 ms), loading its
