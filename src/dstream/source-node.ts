@@ -1,7 +1,7 @@
 import { RDD } from '../rdd/rdd.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { TaskContext } from '../rdd/task.ts';
-import type { Source, SourcePlan } from '../sources/source.ts';
+import { isDivisible, type Source, type SourcePlan } from '../sources/source.ts';
 import type { Batch } from './batch.ts';
 import type { DStreamGraph } from './graph.ts';
 import { StreamNode } from './stream-node.ts';
@@ -25,7 +25,12 @@ export class SourceNode<T> extends StreamNode<T> {
     if (plan === undefined) return batch.rdds.emptyRDD<T>();
     if (plan.isAbsent) return undefined;
     const read = batch.placement?.readSource?.(this.uid) as SourceRead<T> | undefined;
-    return new SourceRDD<T>(batch.rdds, this.source.kind, plan, read ?? ((p, push) => this.source.read(plan, p, push)));
+    return new SourceRDD<T>(
+      batch.rdds,
+      this.source,
+      plan,
+      read ?? ((partition, push) => this.source.read(plan, partition, push)),
+    );
   }
 }
 
@@ -35,10 +40,12 @@ type SourceRead<T> = (partition: number, push: (chunk: readonly T[]) => void) =>
 class SourceRDD<T> extends RDD<T> {
   readonly numPartitions: number;
   readonly dependencies = [];
+  override readonly isAtHome: boolean;
   readonly #read: SourceRead<T>;
 
-  constructor(context: RddContext, kind: string, plan: SourcePlan, read: SourceRead<T>) {
-    super(context, kind);
+  constructor(context: RddContext, source: Source<T>, plan: SourcePlan, read: SourceRead<T>) {
+    super(context, source.kind);
+    this.isAtHome = isDivisible(source);
     this.numPartitions = plan.partitions.length;
     this.#read = read;
   }

@@ -54,6 +54,8 @@ export abstract class RDD<T> extends ActionMethods<T> {
   readonly partitioner: Partitioner | undefined;
   abstract readonly numPartitions: number;
   abstract readonly dependencies: readonly Dependency[];
+  /** True: with worker threads, a partition can be computed only in the thread it belongs to, because what it reads is there. */
+  readonly isAtHome: boolean = false;
   #name: string;
   #kept: KeptRows<T> | undefined;
   #checkpoint: RddCheckpoint | undefined;

@@ -108,8 +108,12 @@ export interface SourceStart {
 export interface Divisible {
   /** In the driver, before `start`: one line per worker. From then on only the instances in the workers can `read`. */
   divide(lines: readonly SourceLine[]): void;
-  /** In a worker, instead of `start`: what answers the driver's instance. */
+  /** In a worker, instead of `start`: what answers the driver's instance. A `read` waits until that has said what to receive. */
   serve(driver: DriverLine): (question: unknown) => Promise<unknown>;
+}
+
+export function isDivisible(source: object): source is Divisible {
+  return 'divide' in source && typeof source.divide === 'function';
 }
 
 /** From the instance of a source in the driver to the one in a worker. What goes over it is plain data, in order. */
@@ -130,8 +134,6 @@ export interface SourceLineListener {
 
 /** From the instance of a source in a worker to the one in the driver. */
 export interface DriverLine {
-  readonly clock: Clock;
-  readonly random: Random;
   tell(message: unknown): void;
   /** As `fail` of SourceStart. */
   fail(error: Error): void;

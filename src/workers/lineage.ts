@@ -1,12 +1,13 @@
 import type { RDD } from '../rdd/rdd.ts';
 import { ShuffleDependency } from '../rdd/shuffle-dependency.ts';
 
-/** True when its partitions can be computed at home only: it reads from a shuffle, not through another one. */
+/** True when its partitions can be computed at home only: what it reads, not through a shuffle, is there alone. */
 export function isBound(rdd: RDD<unknown>): boolean {
   const seen = new Set<RDD<unknown>>();
   const visit = (current: RDD<unknown>): boolean => {
     if (seen.has(current)) return false;
     seen.add(current);
+    if (current.isAtHome) return true;
     return current.dependencies.some((dependency) =>
       dependency instanceof ShuffleDependency ? !dependency.isWhole : visit(dependency),
     );

@@ -46,6 +46,19 @@ export interface SourceRead {
   readonly partition: number;
 }
 
+/** Driver to worker: a question of the driver's instance of a divided source to the one in the worker. */
+export interface PartCall {
+  readonly uid: string;
+  readonly question: unknown;
+}
+
+/** Worker to driver, one-way: what the instance of a divided source in the worker tells by itself, or why it has failed. */
+export interface PartMessage {
+  readonly uid: string;
+  readonly message?: unknown;
+  readonly error?: ErrorRecord | undefined;
+}
+
 /** Worker to driver, one-way: what a job reads from, to be compared. */
 export interface LineageMessage {
   readonly key: string;

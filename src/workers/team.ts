@@ -5,7 +5,15 @@ import { fromErrorRecord } from './error-record.ts';
 import { diverged } from './exchange.ts';
 import { requireSameShape } from './graph-shape.ts';
 import { type ChannelEnd, Link, type Reading, unknownRequest } from './link.ts';
-import type { JobCall, LineageMessage, ReadyCall, SourceRead, UnusableMessage, WorkerStart } from './protocol.ts';
+import type {
+  JobCall,
+  LineageMessage,
+  PartMessage,
+  ReadyCall,
+  SourceRead,
+  UnusableMessage,
+  WorkerStart,
+} from './protocol.ts';
 
 /** What the workers want of the driver's thread. */
 export interface TeamHost {
@@ -13,6 +21,8 @@ export interface TeamHost {
   readonly shape: readonly string[];
   readonly warn: (text: string) => void;
   readonly readSource: (request: SourceRead) => Promise<Reading>;
+  /** By the instance of a divided source in a worker. */
+  readonly partTold: (worker: number, message: PartMessage) => void;
   /** What jobs of the program have added to accumulators. */
   readonly count: (updates: Updates) => void;
   /** The team has ended by itself; every question it had been asked has failed with the same error. */
@@ -124,6 +134,9 @@ export class Team {
         return;
       case 'unusable':
         this.#end(fromErrorRecord((argument as UnusableMessage).error));
+        return;
+      case 'part':
+        this.#host.partTold(index, argument as PartMessage);
         return;
       case 'job':
         this.#jobReached(argument as JobCall);

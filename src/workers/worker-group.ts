@@ -12,6 +12,7 @@ import { shapeOf } from './graph-shape.ts';
 import type { Reading } from './link.ts';
 import type { SourceRead } from './protocol.ts';
 import { RemoteBatch, type RemoteBatchFields } from './remote-batch.ts';
+import { isReadByWorkers, SourceLines } from './source-lines.ts';
 import { Team } from './team.ts';
 
 export interface WorkerGroupOptions {
@@ -48,6 +49,7 @@ export class WorkerGroup {
   readonly #shape: readonly string[];
   readonly #remote: ReadonlySet<StreamNode<unknown>>;
   readonly #closing = new Set<Promise<void>>();
+  readonly #lines = new SourceLines(() => this.team());
   #team: Team;
   #batch: RemoteBatch | undefined;
   #lossesMs: number[] = [];
@@ -58,6 +60,7 @@ export class WorkerGroup {
     this.#shape = shapeOf(options.graph);
     this.#remote = new Set(options.graph.streams.filter(isRemote));
     this.#team = this.#newTeam();
+    this.#lines.divide(options.graph, options.count);
   }
 
   /** Resolves when all threads have the program. @throws WORKERS_DIVERGED, WORKER_LOST, what loading the module throws */
@@ -136,6 +139,7 @@ export class WorkerGroup {
       shape: this.#shape,
       warn,
       readSource: (request) => this.#readSource(request),
+      partTold: (worker, message) => this.#lines.told(worker, message),
       count: (updates) => this.countOutside(updates),
       lost: (team, error) => this.#lost(team, error),
     });
@@ -161,6 +165,10 @@ export class WorkerGroup {
     }
     warn(`${error.message} The worker threads are started again, and the batch goes on with them.`);
     this.#team = this.#newTeam();
+    this.#team.ready.then(
+      () => this.#lines.replaced(),
+      () => {},
+    );
     this.#loaded(this.#team).catch(() => {}); // Told to `lost`, or to whoever waits for the team.
   }
 
@@ -189,7 +197,7 @@ export class WorkerGroup {
 
 /** A source that only the driver's thread can read is read there; state, and what follows from it, is there. */
 function isRemote(stream: StreamNode<unknown>): boolean {
-  if (stream instanceof SourceNode) return stream.source.startReading !== undefined;
+  if (stream instanceof SourceNode) return isReadByWorkers(stream.source);
   const seen = new Set<StreamNode<unknown>>();
   const hasState = (node: StreamNode<unknown>): boolean => {
     if (node instanceof StatefulNode) return true;

@@ -6,6 +6,7 @@ import { InProcessRunner } from '../rdd/in-process-runner.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import { StageRunner, type StageRunnerOptions } from '../rdd/stage-runner.ts';
 import type { JobRunner, TaskContext } from '../rdd/task.ts';
+import { type DriverLine, isDivisible } from '../sources/source.ts';
 import { decodeRows } from './block-codec.ts';
 import { CollectiveRunner, type Updates } from './collective-runner.ts';
 import { toErrorRecord } from './error-record.ts';
@@ -17,6 +18,8 @@ import type {
   BatchMessage,
   JobCall,
   LineageMessage,
+  PartCall,
+  PartMessage,
   PrepareCall,
   Prepared,
   ReadyCall,
@@ -24,6 +27,7 @@ import type {
   SourceRead,
   WorkerStart,
 } from './protocol.ts';
+import { isReadByWorkers } from './source-lines.ts';
 import type { BuiltProgram, WorkerRole } from './worker-role.ts';
 
 interface Turn {
@@ -47,6 +51,8 @@ export class WorkerThread implements WorkerRole {
   readonly #runners = new Map<JobRunner, SwitchedRunner>();
   readonly #batches = new Map<number, Batch>();
   readonly #turns = new Map<string, Turn>();
+  /** By uid: what answers the driver's instance of a divided source. */
+  readonly #parts = new Map<string, (question: unknown) => Promise<unknown>>();
   #commands: Promise<unknown> = Promise.resolve();
   #program: BuiltProgram | undefined;
   #runner: CollectiveRunner | undefined;
@@ -118,8 +124,19 @@ export class WorkerThread implements WorkerRole {
     });
     switched.switchTo(this.#runner);
     const warn = (text: string): void => this.#driver.tell('warn', text);
-    for (const { source } of graph.sources) await source.startReading?.({ clock: new SystemClock(), warn });
+    for (const { uid, source } of graph.sources) {
+      await source.startReading?.({ clock: new SystemClock(), warn });
+      if (isDivisible(source)) this.#parts.set(uid, source.serve(this.#driverLine(uid)));
+    }
     await this.#driver.call('ready', { shape: shapeOf(graph) } satisfies ReadyCall);
+  }
+
+  #driverLine(uid: string): DriverLine {
+    const tell = (message: PartMessage): void => this.#driver.tell('part', message);
+    return {
+      tell: (message) => tell({ uid, message }),
+      fail: (error) => tell({ uid, error: toErrorRecord(error, { worker: this.#index }) }),
+    };
   }
 
   #take(name: string, argument: unknown): void {
@@ -145,11 +162,20 @@ export class WorkerThread implements WorkerRole {
     switch (name) {
       case 'prepare':
         return this.#afterOthers(() => this.#prepare(argument as PrepareCall));
+      case 'part':
+        return this.#answerPart(argument as PartCall);
       case 'job':
         return this.#afterOthers(() => this.#runJob(argument as JobCall));
       default:
         throw unknownRequest(name);
     }
+  }
+
+  /** Not one of the steps that all workers take together: it waits for nobody. */
+  #answerPart({ uid, question }: PartCall): Promise<unknown> {
+    const answer = this.#parts.get(uid);
+    invariant(answer !== undefined, `Input '${uid}' is not divided among workers.`);
+    return answer(question);
   }
 
   #afterOthers<R>(work: () => Promise<R>): Promise<R> {
@@ -164,6 +190,8 @@ export class WorkerThread implements WorkerRole {
     this.#exchange.fail(error);
     this.#runner?.fail(error);
     for (const peer of this.#peers) peer?.fail(error);
+    // A read that waits for the hub ends.
+    for (const { source } of this.#program?.graph.sources ?? []) source.stop().catch(() => {});
   }
 
   #beginBatch({ plans, seed, ...fields }: BatchMessage): void {
@@ -174,7 +202,7 @@ export class WorkerThread implements WorkerRole {
         this.#runner!.inScope(`batch ${fields.batchId}, stream #${stream.id} ${stream.operator}`, compute),
       readSource: (uid) => {
         const node = graph.sources.find((candidate) => candidate.uid === uid);
-        if (node?.source.startReading !== undefined) return undefined;
+        if (node !== undefined && isReadByWorkers(node.source)) return undefined;
         return (partition, push) => this.#readFromDriver({ batchId: fields.batchId, uid, partition }, push);
       },
     };

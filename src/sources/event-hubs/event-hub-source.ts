@@ -94,6 +94,8 @@ class DirectEventHubSource implements EventHubSource {
   readonly #local: LocalFeeds;
   /** Those in this thread, or those of the workers. */
   #feeds: Feeds;
+  /** In a worker: the driver has said what to receive. */
+  #opened: Promise<void> | undefined;
   #createdOn = 0;
   #plans = 0;
   /** Events per second, as back-pressure wants it. */
@@ -155,8 +157,15 @@ class DirectEventHubSource implements EventHubSource {
     this.#begin('running');
     this.#reportFailure = driver.fail;
     this.#warn = (warning) => driver.tell({ warning } satisfies PartNews);
-    const expectHub = (createdOn: number): void => this.#session.expectHub(createdOn);
-    return (question) => answerPart(this.#local, question as PartQuestion, expectHub);
+    const opened = Promise.withResolvers<void>();
+    this.#opened = opened.promise;
+    this.#stopping.signal.addEventListener('abort', () => opened.resolve());
+    return (question) => {
+      const asked = question as PartQuestion;
+      const answer = answerPart(this.#local, asked, (createdOn) => this.#session.expectHub(createdOn));
+      if (asked.kind === 'open') opened.resolve();
+      return answer;
+    };
   }
 
   async start(start: EventHubStart): Promise<void> {
@@ -220,6 +229,7 @@ class DirectEventHubSource implements EventHubSource {
   }
 
   async read(plan: SourcePlan, partition: number, push: (chunk: readonly EventHubEvent[]) => void): Promise<void> {
+    await this.#opened;
     this.#throwIfOver();
     await this.#feeds.read(parseRange(plan.partitions[partition]), push);
   }

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SystemClock } from '../../../src/base/clock.ts';
 import { TidemarkError } from '../../../src/base/errors.ts';
-import { SystemRandom } from '../../../src/base/random.ts';
 import type { EventHubEvent } from '../../../src/sources/event-hubs/event-hub-event.ts';
 import type { EventHubOptions, EventHubWarning } from '../../../src/sources/event-hubs/event-hub-options.ts';
 import type { EventHubPosition } from '../../../src/sources/event-hubs/event-hub-position.ts';
@@ -82,8 +81,6 @@ class Divided {
   #newPart(i: number): { source: EventHubSource; answer: (question: unknown) => Promise<unknown> } {
     const source = eventHubSource(this.#options, { env: {} });
     const answer = source.serve({
-      clock: new SystemClock(),
-      random: new SystemRandom(),
       tell: (message) => this.#listeners[i]!.told(structuredClone(message)),
       fail: (error) => this.#listeners[i]!.failed(error),
     });
