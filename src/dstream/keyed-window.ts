@@ -139,12 +139,16 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
     return this.#absorb(batch, (state, partition) => this.#emit(state, partition, window, newestEntered));
   }
 
+  /** What the batch adds to its pane. */
+  override input(batch: Batch): RDD<readonly [K, V]> {
+    const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
+    return reduceByKey(parent, this.#window.reduce, this.#partitioner, this.#stage);
+  }
+
   /** Takes the batch's rows into the open pane; `emit` gives the rows of the window, if one ends here. */
   #absorb(batch: Batch, emit: WindowEmitter<K, V> | undefined): RDD<[K, V]> {
-    const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
-    const reduce = this.#window.reduce;
     const pane = this.#pane(batch);
-    const reduced: RDD<readonly [K, V]> = reduceByKey(parent, reduce, this.#partitioner, this.#stage);
+    const reduced = this.takeIn(batch, () => this.input(batch))!;
     return new StateRDD<readonly [K, V], [K, V]>({
       parent: reduced,
       node: this,

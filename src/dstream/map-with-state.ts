@@ -138,11 +138,15 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
     return batch.timeMs - (this.#spec.timeoutMs ?? Number.POSITIVE_INFINITY);
   }
 
+  override input(batch: Batch): RDD<readonly [K, V]> | undefined {
+    return this.#parent.rdd(batch)?.partitionBy(this.#partitioner);
+  }
+
   protected override compute(batch: Batch): RDD<Exclude<M, undefined>> {
-    const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
+    const input = this.takeIn(batch, () => this.input(batch));
     const load = this.#initial.begin();
     return new StateRDD<readonly [K, V], Exclude<M, undefined>>({
-      parent: parent.partitionBy(this.#partitioner),
+      parent: input ?? batch.rdds.emptyRDD<readonly [K, V]>().partitionBy(this.#partitioner),
       node: this,
       batch,
       keepsKeys: false,

@@ -85,6 +85,16 @@ export abstract class StatefulNode<T> extends StreamNode<T> {
     this.#parameters = parameters;
   }
 
+  /** What the state takes in from the batch, if that is more than the rows of its parent: computed without the state. */
+  input(_batch: Batch): RDD<unknown> | undefined {
+    return undefined;
+  }
+
+  /** The rows of `input`, wherever it is computed. */
+  protected takeIn<T>(batch: Batch, compute: () => RDD<T> | undefined): RDD<T> | undefined {
+    return batch.placement === undefined ? compute() : batch.placement.generateInput(this, compute);
+  }
+
   /** The RDD whose tasks advance the state: every partition must be computed in every batch. Generated once. */
   abstract advance(batch: Batch): RDD<unknown> | undefined;
 

@@ -65,13 +65,17 @@ export class UpdateStateNode<K, V, S> extends StatefulNode<[K, S]> {
     return this.rdd(batch);
   }
 
+  override input(batch: Batch): RDD<readonly [K, V]> | undefined {
+    return this.#parent.rdd(batch)?.partitionBy(this.#partitioner);
+  }
+
   protected override compute(batch: Batch): RDD<[K, S]> | undefined {
     const load = this.#initial.begin();
-    const parent = this.#parent.rdd(batch);
+    const input = this.takeIn(batch, () => this.input(batch));
     // No data set and nothing to apply the function to: no data set here either, as in Spark.
-    if (parent === undefined && load === undefined && this.table.keyCount === 0) return undefined;
+    if (input === undefined && load === undefined && this.table.keyCount === 0) return undefined;
     return new StateRDD<readonly [K, V], [K, S]>({
-      parent: (parent ?? batch.rdds.emptyRDD<readonly [K, V]>()).partitionBy(this.#partitioner),
+      parent: input ?? batch.rdds.emptyRDD<readonly [K, V]>().partitionBy(this.#partitioner),
       node: this,
       batch,
       keepsKeys: true,

@@ -72,9 +72,9 @@ export interface EngineEnvironment {
 
 const optionNames = [
   'appName',
+  'batchInterval',
   'master',
   'module',
-  'batchInterval',
   'defaultParallelism',
   'planAhead',
   'catchUpBatchesMax',

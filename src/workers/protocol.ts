@@ -21,6 +21,8 @@ export interface PrepareCall {
   readonly batchId: number;
   /** Id of the stream. */
   readonly node: number;
+  /** True: what the stream takes in to its state, instead of its rows. */
+  readonly isInput: boolean;
 }
 
 export interface Prepared {

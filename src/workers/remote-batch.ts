@@ -8,7 +8,7 @@ import type { SourcePlan } from '../sources/source.ts';
 import { BlockWriter, decodeRows } from './block-codec.ts';
 import type { Updates } from './collective-runner.ts';
 import type { Reading } from './link.ts';
-import type { BatchMessage, Prepared, RowsRead, SourceRead } from './protocol.ts';
+import type { BatchMessage, PrepareCall, Prepared, RowsRead, SourceRead } from './protocol.ts';
 import { RemoteRDD } from './remote-rdd.ts';
 import type { Team } from './team.ts';
 import type { WorkerGroup } from './worker-group.ts';
@@ -23,13 +23,22 @@ export interface RemoteBatchFields {
   readonly plans: ReadonlyMap<string, SourcePlan>;
 }
 
+type What = Pick<PrepareCall, 'node' | 'isInput'>;
+
+/** A partition, and how many of them the driver's graph has. */
+interface Wanted {
+  readonly what: What;
+  readonly expected: number;
+  readonly partition: number;
+}
+
 /** A batch that ends so many teams would end any number of them. */
 const teamsMax = 4;
 
 /** What one team has been asked for in this batch. */
 interface AskedOf {
   readonly team: Team;
-  readonly prepared: Map<number, Promise<number | undefined>>;
+  readonly prepared: Map<string, Promise<number | undefined>>;
 }
 
 /**
@@ -56,8 +65,19 @@ export class RemoteBatch implements Placement {
   generate<T>(stream: StreamNode<T>, compute: () => RDD<T> | undefined): RDD<T> | undefined {
     const local = compute();
     if (local === undefined || stream instanceof StatefulNode || !this.#group.runs(stream)) return local;
+    return this.#remote(local, { node: stream.id, isInput: false });
+  }
+
+  generateInput<T>(stream: StreamNode<unknown>, compute: () => RDD<T> | undefined): RDD<T> | undefined {
+    const local = compute();
+    // Rows that this thread has read need no detour.
+    if (local === undefined || !stream.parents.every((parent) => this.#group.runs(parent))) return local;
+    return this.#remote(local, { node: stream.id, isInput: true });
+  }
+
+  #remote<T>(local: RDD<T>, what: What): RDD<T> {
     return new RemoteRDD<T>(local, (partition, push) =>
-      this.#read(stream.id, local.numPartitions, partition, push as (row: unknown) => void),
+      this.#read({ what, expected: local.numPartitions, partition }, push as (row: unknown) => void),
     );
   }
 
@@ -80,7 +100,7 @@ export class RemoteBatch implements Placement {
     this.#asked?.team.tellAll('end', this.#message.batchId);
   }
 
-  async #read(node: number, expected: number, partition: number, push: (row: unknown) => void): Promise<void> {
+  async #read(wanted: Wanted, push: (row: unknown) => void): Promise<void> {
     let pushed = 0;
     const count = (row: unknown): void => {
       pushed++;
@@ -88,7 +108,7 @@ export class RemoteBatch implements Placement {
     };
     for (;;) {
       try {
-        return await this.#readFrom(await this.#group.team(), { node, expected, partition, push: count });
+        return await this.#readFrom(await this.#group.team(), wanted, count);
       } catch (error) {
         if (pushed > 0 || !this.#mayAskAgain(error)) throw error;
       }
@@ -109,24 +129,11 @@ export class RemoteBatch implements Placement {
     }
   }
 
-  async #readFrom(
-    team: Team,
-    {
-      node,
-      expected,
-      partition,
-      push,
-    }: {
-      readonly node: number;
-      readonly expected: number;
-      readonly partition: number;
-      readonly push: (row: unknown) => void;
-    },
-  ): Promise<void> {
-    const numPartitions = await this.#fromWorkers(this.#prepare(team, node));
-    if (numPartitions !== expected) throw otherPartitions(this.#group, node, expected, numPartitions);
+  async #readFrom(team: Team, { what, expected, partition }: Wanted, push: (row: unknown) => void): Promise<void> {
+    const numPartitions = await this.#fromWorkers(this.#prepare(team, what));
+    if (numPartitions !== expected) throw otherPartitions(this.#group, what.node, expected, numPartitions);
     const { batchId } = this.#message;
-    const reader = team.link(partition % team.count).read('rows', { batchId, node, partition } satisfies RowsRead);
+    const reader = team.link(partition % team.count).read('rows', { batchId, ...what, partition } satisfies RowsRead);
     try {
       for (;;) {
         const block = await this.#fromWorkers(reader.next());
@@ -142,7 +149,7 @@ export class RemoteBatch implements Placement {
   }
 
   /** Once per stream and team. Resolves with the partitions the workers have. */
-  #prepare(team: Team, node: number): Promise<number | undefined> {
+  #prepare(team: Team, what: What): Promise<number | undefined> {
     if (this.#isOver) throw this.#over();
     if (this.#asked?.team !== team) {
       this.#asked = { team, prepared: new Map() };
@@ -150,17 +157,21 @@ export class RemoteBatch implements Placement {
       team.tellAll('batch', this.#message);
     }
     const { prepared } = this.#asked;
-    let partitions = prepared.get(node);
+    const key = `${what.node} ${what.isInput}`;
+    let partitions = prepared.get(key);
     if (partitions === undefined) {
-      partitions = this.#prepareOn(team, node);
+      partitions = this.#prepareOn(team, what);
       partitions.catch(() => {}); // Met by whoever reads.
-      prepared.set(node, partitions);
+      prepared.set(key, partitions);
     }
     return partitions;
   }
 
-  async #prepareOn(team: Team, node: number): Promise<number | undefined> {
-    const answers = (await team.callAll('prepare', { batchId: this.#message.batchId, node })) as Prepared[];
+  async #prepareOn(team: Team, what: What): Promise<number | undefined> {
+    const answers = (await team.callAll('prepare', {
+      batchId: this.#message.batchId,
+      ...what,
+    } satisfies PrepareCall)) as Prepared[];
     // They count once, whichever task of the driver was the first to ask.
     this.#group.countOutside(answers.flatMap(({ updates }) => updates));
     return answers[0]!.numPartitions;

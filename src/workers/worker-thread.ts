@@ -2,6 +2,7 @@ import { SystemClock } from '../base/clock.ts';
 import { invariant, TidemarkError } from '../base/errors.ts';
 import { type Random, SeededRandom } from '../base/random.ts';
 import { Batch, type Placement } from '../dstream/batch.ts';
+import type { StatefulNode } from '../dstream/stateful-node.ts';
 import { InProcessRunner } from '../rdd/in-process-runner.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import { StageRunner, type StageRunnerOptions } from '../rdd/stage-runner.ts';
@@ -200,6 +201,8 @@ export class WorkerThread implements WorkerRole {
     const placement: Placement = {
       generate: (stream, compute) =>
         this.#runner!.inScope(`batch ${fields.batchId}, stream #${stream.id} ${stream.operator}`, compute),
+      // Only asked for by name: the stream itself is the driver's.
+      generateInput: (_stream, compute) => compute(),
       readSource: (uid) => {
         const node = graph.sources.find((candidate) => candidate.uid === uid);
         if (node !== undefined && isReadByWorkers(node.source)) return undefined;
@@ -219,9 +222,9 @@ export class WorkerThread implements WorkerRole {
     }
   }
 
-  async #prepare({ batchId, node }: PrepareCall): Promise<Prepared> {
-    const rdd = this.#generate(batchId, node);
-    const key = keyOf(batchId, node);
+  async #prepare(call: PrepareCall): Promise<Prepared> {
+    const rdd = this.#generate(call);
+    const key = keyOf(call);
     const lineage = rdd === undefined ? 'no RDD' : signatureOf(rdd);
     this.#driver.tell('lineage', { key, lineage } satisfies LineageMessage);
     if (rdd === undefined) return { numPartitions: undefined, updates: [] };
@@ -229,11 +232,12 @@ export class WorkerThread implements WorkerRole {
     return { numPartitions: rdd.numPartitions, updates: this.#runner!.takeUpdates() };
   }
 
-  #generate(batchId: number, node: number): RDD<unknown> | undefined {
+  #generate({ batchId, node, isInput }: PrepareCall): RDD<unknown> | undefined {
     const batch = this.#batches.get(batchId);
     invariant(batch !== undefined, `Batch ${batchId} is asked for, and is over or not begun.`);
     try {
-      return this.#program!.graph.streams[node]!.rdd(batch);
+      const stream = this.#program!.graph.streams[node]!;
+      return isInput ? (stream as StatefulNode<unknown>).input(batch) : stream.rdd(batch);
     } catch (error) {
       // The driver's thread has generated the same without an error, and other workers may wait for this one.
       this.fail(error);
@@ -241,8 +245,8 @@ export class WorkerThread implements WorkerRole {
     }
   }
 
-  #readRows({ batchId, node, partition }: RowsRead): Promise<Reading> {
-    return this.#runner!.read(keyOf(batchId, node), partition);
+  #readRows(read: RowsRead): Promise<Reading> {
+    return this.#runner!.read(keyOf(read), read.partition);
   }
 
   async #readOther(argument: unknown): Promise<Reading> {
@@ -270,8 +274,8 @@ export class WorkerThread implements WorkerRole {
   }
 }
 
-function keyOf(batchId: number, node: number): string {
-  return `batch ${batchId}, stream #${node}`;
+function keyOf({ batchId, node, isInput }: PrepareCall): string {
+  return `batch ${batchId}, ${isInput ? 'input of ' : ''}stream #${node}`;
 }
 
 /** Runs jobs in this thread until the program is complete: those that `create` itself calls, the same on every thread. */

@@ -9,10 +9,10 @@ import { rddOperations } from './operations-rdd.ts';
 import { streamCases, streamOperations } from './operations-stream.ts';
 import { timeOperations } from './operations-time.ts';
 import { type CaseFile, type CaseFunctions, loadCaseFiles, type Row, type SparkCase } from './support/cases.ts';
-import { comparable, expectedBatches } from './support/compare.ts';
+import { expectData } from './support/expect-data.ts';
 import { hasNamedTest } from './support/named-tests.ts';
 import type { Outcome } from './support/outcome.ts';
-import { runPipeline, type SeenBatch } from './support/run-pipeline.ts';
+import { runPipeline } from './support/run-pipeline.ts';
 
 type RowCheck = (row: Row, sparkCase: SparkCase, functions: CaseFunctions) => unknown;
 
@@ -28,31 +28,8 @@ const rowOperations: Readonly<Record<string, RowCheck>> = {
 const files = loadCaseFiles();
 const counts: Record<Outcome, number> = { passed: 0, differs: 0, 'not built': 0, pending: 0 };
 
-function rowsOf(batches: readonly SeenBatch[], { compare, operation }: SparkCase): unknown[][] {
-  return batches.map(({ partitions }) => comparable(partitions.flat(), compare, operation));
-}
-
 async function runData(sparkCase: SparkCase, functions: CaseFunctions): Promise<void> {
-  const { compare, operation, expectedBeforeRestart, expectedAfterRestart, expectedPartitions } = sparkCase;
-  const lives = await runPipeline(sparkCase, functions);
-  const expected = (batches: unknown): unknown[][] => expectedBatches(batches as unknown[][], compare, operation);
-  if (expectedBeforeRestart !== undefined && expectedAfterRestart !== undefined) {
-    expect(rowsOf(lives[0]!.results, sparkCase)).toEqual(expected(expectedBeforeRestart));
-    // Spark runs the last batch of the first life once more.
-    expect(rowsOf(lives[1]!.results, sparkCase)).toEqual(expected(expectedAfterRestart.slice(1)));
-    return;
-  }
-  const [seen] = lives;
-  expect(rowsOf(seen!.results, sparkCase)).toEqual(expected(sparkCase.expected));
-  if (expectedPartitions !== undefined) {
-    expect(seen!.results.map(({ partitions }) => partitions.length)).toEqual(
-      seen!.results.map((_, i) => expectedPartitions[i] ?? expectedPartitions.at(-1)),
-    );
-  }
-  if (sparkCase.expectedStateSnapshots !== undefined) {
-    const bag = { ...sparkCase, compare: 'bag' } as const;
-    expect(rowsOf(seen!.snapshots, bag)).toEqual(expectedBatches(sparkCase.expectedStateSnapshots, 'bag', undefined));
-  }
+  expectData(sparkCase, await runPipeline(sparkCase, functions));
 }
 
 /** How the case is checked; undefined: nobody knows it. */

@@ -51,6 +51,9 @@ export class CaseSource<T> implements Source<T> {
     push(rows.slice(bound(partition), bound(partition + 1)));
   }
 
+  /** A worker thread builds the case, and with it the rows. */
+  async startReading(): Promise<void> {}
+
   committed(): void {}
 
   backlog(): number {

@@ -1,4 +1,11 @@
-import { type DStream, Milliseconds, type State, StateSpec, StreamingContext } from '../../../src/index.ts';
+import {
+  type DStream,
+  Milliseconds,
+  type State,
+  StateSpec,
+  StreamingContext,
+  type StreamingContextOptions,
+} from '../../../src/index.ts';
 import { ManualClock, MemoryStore, SeededRandom } from '../../../src/testing.ts';
 import { DrivenStream } from '../../support/driven-stream.ts';
 import { CaseSource } from './case-source.ts';
@@ -23,8 +30,63 @@ interface Built {
   readonly snapshots: DStream<unknown> | undefined;
 }
 
+/** In which threads a case runs: see StreamingContextOptions. */
+interface Threads {
+  readonly master: string;
+  readonly module: string;
+}
+
+/** A case and the functions of its file. */
+export interface NamedCase {
+  readonly sparkCase: SparkCase;
+  readonly functions: CaseFunctions;
+}
+
+type CaseOptions = Partial<StreamingContextOptions> & {
+  /** Of each case, in their order. */
+  readonly seen: readonly Seen[];
+};
+
+/** The program of one case, or of several side by side, on the driver's thread or in a worker. */
+export function createCases(cases: readonly NamedCase[], { seen, ...options }: CaseOptions): StreamingContext {
+  const batchInterval = Milliseconds(cases[0]!.sparkCase.params!.batchMs!);
+  const ssc = new StreamingContext({ appName: 'conformance', batchInterval, startReport: false, ...options });
+  cases.forEach(({ sparkCase, functions }, i) => {
+    const { out, snapshots } = build(ssc, sparkCase, functions, cases.length === 1 ? '' : `${i}-`);
+    observe(out, seen[i]!.results);
+    if (snapshots !== undefined) observe(snapshots, seen[i]!.snapshots);
+  });
+  return ssc;
+}
+
+export function nothingSeen(): Seen {
+  return { results: [], snapshots: [] };
+}
+
+/** Runs cases of one batch interval side by side, none of which restarts. Resolves with what each has given, in its time. */
+export async function runTogether(cases: readonly NamedCase[], threads: Threads): Promise<Seen[]> {
+  const clock = new ManualClock(0);
+  const seen = cases.map(nothingSeen);
+  const environment = { clock, random: new SeededRandom(0), print: () => {} };
+  const ssc = await StreamingContext.getOrCreate(new MemoryStore({ clock }), () =>
+    createCases(cases, { seen, environment, ...threads }),
+  );
+  const { batchMs } = cases[0]!.sparkCase.params!;
+  const ends = cases.map(({ sparkCase: { params } }) => params!.runBatches! * batchMs!);
+  const driven = new DrivenStream(ssc, clock, batchMs!);
+  await ssc.start();
+  await driven.runTo(Math.max(...ends));
+  await driven.stop();
+  const until = (batches: readonly SeenBatch[], endMs: number): SeenBatch[] =>
+    batches.filter(({ timeMs }) => timeMs <= endMs);
+  return seen.map(({ results, snapshots }, i) => ({
+    results: until(results, ends[i]!),
+    snapshots: until(snapshots, ends[i]!),
+  }));
+}
+
 /** Runs a data case to its end. With `restartAfterBatches` a second context goes on from the checkpoint of the first. */
-export async function runPipeline(sparkCase: SparkCase, functions: CaseFunctions): Promise<Seen[]> {
+export async function runPipeline(sparkCase: SparkCase, functions: CaseFunctions, threads?: Threads): Promise<Seen[]> {
   const params = sparkCase.params!;
   const batchMs = params.batchMs!;
   const clock = new ManualClock(0);
@@ -33,18 +95,10 @@ export async function runPipeline(sparkCase: SparkCase, functions: CaseFunctions
   const ends = params.restartAfterBatches === undefined ? [endMs] : [params.restartAfterBatches * batchMs, endMs];
   const lives: Seen[] = [];
   for (const until of ends) {
-    const seen: Seen = { results: [], snapshots: [] };
-    const create = (): StreamingContext => {
-      const ssc = new StreamingContext({
-        appName: sparkCase.id,
-        batchInterval: Milliseconds(batchMs),
-        environment: { clock, random: new SeededRandom(lives.length), print: () => {} },
-      });
-      const { out, snapshots } = build(ssc, sparkCase, functions);
-      observe(out, seen.results);
-      if (snapshots !== undefined) observe(snapshots, seen.snapshots);
-      return ssc;
-    };
+    const seen = nothingSeen();
+    const environment = { clock, random: new SeededRandom(lives.length), print: () => {} };
+    const create = (): StreamingContext =>
+      createCases([{ sparkCase, functions }], { seen: [seen], environment, ...threads });
     const needsCheckpoint = params.needsCheckpointDir ?? false;
     const ssc = needsCheckpoint ? await StreamingContext.getOrCreate(store, create) : create();
     const driven = new DrivenStream(ssc, clock, batchMs);
@@ -62,9 +116,14 @@ function observe(stream: DStream<unknown>, seen: SeenBatch[]): void {
   });
 }
 
-function build(ssc: StreamingContext, { params, input, input2, input3 }: SparkCase, functions: CaseFunctions): Built {
+function build(
+  ssc: StreamingContext,
+  { params, input, input2, input3 }: SparkCase,
+  functions: CaseFunctions,
+  prefix: string,
+): Built {
   const source = (rows: SparkCase['input'], name: string): DStream<unknown> =>
-    ssc.sourceStream(new CaseSource(rows ?? [], params!.numPartitions ?? 2), { uid: name });
+    ssc.sourceStream(new CaseSource(rows ?? [], params!.numPartitions ?? 2), { uid: prefix + name });
   const streams = new Map<string, DStream<unknown>>([['in', source(input, 'in')]]);
   if (input2 !== undefined) streams.set('in2', source(input2, 'in2'));
   if (input3 !== undefined) streams.set('in3', source(input3, 'in3'));

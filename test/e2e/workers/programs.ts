@@ -3,6 +3,7 @@ import { flushCompileCache } from 'node:module';
 import { isMainThread, threadId } from 'node:worker_threads';
 import {
   type DStream,
+  type Partitioner,
   type RDD,
   Seconds,
   type State,
@@ -125,8 +126,23 @@ export const programs: Readonly<Record<string, (context: ProgramContext) => Outp
   },
 };
 
-/** Programs with a fault, each run by itself. */
+/** Run by themselves: most of them have a fault. */
 export const faultyPrograms: Readonly<Record<string, (context: ProgramContext) => Outputs>> = {
+  placement: ({ ssc, rows }) => {
+    const onWorkers = ssc.rdds.longAccumulator();
+    const onDriver = ssc.rdds.longAccumulator();
+    accumulators = { onWorkers, onDriver };
+    const partitioner: Partitioner = {
+      numPartitions: 2,
+      partition: (key) => {
+        (isMainThread ? onDriver : onWorkers).add(1);
+        return String(key).length % 2;
+      },
+      equals: (other) => other === partitioner,
+    };
+    const spec = StateSpec.function((key: string, value: number | undefined) => [key, value] as const);
+    return { out: rows.mapWithState(spec.partitioner(partitioner), { uid: 'placed' }) };
+  },
   failsAlways: ({ rows }) => ({
     out: rows.map(([key, value]) => {
       if (value === 17) throw new RangeError('seventeen');

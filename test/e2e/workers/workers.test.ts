@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { StreamingContext } from '../../../src/index.ts';
 import { ManualClock, MemoryStore, SeededRandom } from '../../../src/testing.ts';
+import { shareCompiledCode } from '../../support/compile-cache.ts';
 import { DrivenStream } from '../../support/driven-stream.ts';
 import { accumulators, buildProgram, moduleOf, type ProgramOptions } from './programs.ts';
 import type { Born } from './rows-source.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tidemark-workers-'));
-// What the first thread has compiled, the others need not.
-process.env.NODE_COMPILE_CACHE = join(folder, 'compiled');
+shareCompiledCode();
 let marks = 0;
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -97,6 +97,16 @@ test('all programs give on worker threads what they give in one thread', async (
     expect(counts).toEqual(alone!.counts);
     expect(warnings).toEqual([]);
   }
+});
+
+test('what a stateful operator takes in is partitioned in the workers', async () => {
+  await run('placement', 'local');
+  expect(accumulators.onWorkers!.value).toBe(0);
+  const count = accumulators.onDriver!.value;
+  expect(count).toBeGreaterThan(10);
+  await run('placement', 'local[2]');
+  expect(accumulators.onWorkers!.value).toBe(count);
+  expect(accumulators.onDriver!.value).toBe(0);
 });
 
 describe('what goes wrong in a worker', () => {

@@ -1,0 +1,102 @@
+import { describe, expect, test } from 'vitest';
+import { shareCompiledCode } from '../support/compile-cache.ts';
+import { differences } from './differences.ts';
+import { caseModule } from './support/case-worker.ts';
+import { loadCaseFiles, type SparkCase } from './support/cases.ts';
+import { expectData } from './support/expect-data.ts';
+import { type NamedCase, runPipeline, runTogether } from './support/run-pipeline.ts';
+
+shareCompiledCode();
+
+/** Cases that no worker thread can have a part in, by what their id or operation begins with. */
+const onTheDriver: Readonly<Record<string, string>> = {
+  behaviour:
+    "tells of the life of a context, its checkpoint or its listeners, which are the driver's; written by hand, with variables of the test",
+  rdd: 'RDDs made outside a graph are computed by the thread that made them; test/unit/workers compares lineages',
+  pairRdd: 'the same',
+  partitioner: 'a function of its arguments',
+  slice: 'reads remembered batches on the driver',
+  'window.validation': 'refused while the graph is built',
+  mapWithState: "the record a state becomes, which is the driver's",
+  State: 'the object a function of mapWithState is given, on the driver',
+  pid: "back-pressure is the driver's",
+  rateLimiter: 'a class of receivers',
+  recurringTimer: "the batch clock is the driver's",
+  timerAlignment: "the batch clock is the driver's",
+  reschedule: "the batch clock is the driver's",
+  time: 'a value',
+  duration: 'a value',
+  inputInfo: 'what the driver knows of its inputs',
+  fileStream: 'files are chosen by the driver',
+  fileName: 'names that the driver gives',
+  checkpoint: "the checkpoint is the driver's",
+  checkpointInterval: "the checkpoint is the driver's",
+  rddCheckpoint: "the checkpoint is the driver's",
+  rememberDuration: "remembered batches are the driver's",
+  validateAtStart: 'refused before worker threads are started',
+  blockTracker: "receivers are the driver's",
+  batchedWal: "receivers are the driver's",
+  walFactory: "receivers are the driver's",
+  receiverScheduling: "receivers are the driver's",
+  eventHubs: 'plans of the source, which the driver makes',
+  progressListener: "listeners are the driver's",
+  ui: 'there is none yet',
+  print: 'printed by the driver',
+};
+
+const cases = loadCaseFiles().flatMap((file) =>
+  file.cases.map((sparkCase): NamedCase => ({ sparkCase, functions: file.functions })),
+);
+const isPipeline = ({ params }: SparkCase): boolean => params?.pipeline !== undefined;
+const isBuilt = ({ id }: SparkCase): boolean => (differences[id]?.kind ?? 'differs') === 'differs';
+const pipelines = cases.filter(({ sparkCase }) => isPipeline(sparkCase) && isBuilt(sparkCase));
+const restarting = pipelines.filter(({ sparkCase }) => sparkCase.params!.restartAfterBatches !== undefined);
+const byInterval = Map.groupBy(
+  pipelines.filter((named) => !restarting.includes(named)),
+  ({ sparkCase }) => sparkCase.params!.batchMs!,
+);
+
+function kindOf({ operation }: SparkCase): string | undefined {
+  const name = operation ?? 'behaviour';
+  return Object.keys(onTheDriver).find(
+    (kind) => name === kind || name.startsWith(`${kind}.`) || (kind === 'State' && name.startsWith('StateMap')),
+  );
+}
+
+describe('cases of Spark with the graph on two worker threads', () => {
+  test.each([...byInterval])(
+    'with batches of %i ms, side by side in one context',
+    async (_interval, together) => {
+      const seen = await runTogether(together, { master: 'local[2]', module: caseModule(together) });
+      together.forEach(({ sparkCase }, i) => {
+        try {
+          expectData(sparkCase, [seen[i]!]);
+        } catch (error) {
+          throw new Error(`${sparkCase.id} gives something else on workers: ${(error as Error).message}`, {
+            cause: error,
+          });
+        }
+      });
+    },
+    60_000,
+  );
+
+  test.each(restarting.map((named) => [named.sparkCase.id, named] as const))(
+    '%s',
+    async (_id, named) => {
+      const threads = { master: 'local[2]', module: caseModule([named]) };
+      expectData(named.sparkCase, await runPipeline(named.sparkCase, named.functions, threads));
+    },
+    60_000,
+  );
+
+  test('every other case says why worker threads have no part in it', () => {
+    const others = cases.filter(({ sparkCase }) => !isPipeline(sparkCase));
+    expect(
+      others.filter(({ sparkCase }) => kindOf(sparkCase) === undefined).map(({ sparkCase }) => sparkCase.id),
+    ).toEqual([]);
+    const used = new Set(others.map(({ sparkCase }) => kindOf(sparkCase)));
+    expect(Object.keys(onTheDriver).filter((kind) => !used.has(kind))).toEqual([]);
+    expect(pipelines.length).toBeGreaterThan(40);
+  });
+});
