@@ -6,7 +6,7 @@ import { buildProgram } from './built-program.ts';
 import { type IntervalRun, type IntervalVerdict, measuredMs, verdictOn } from './interval-verdict.ts';
 import { installSpark } from './peers/spark.ts';
 import { alone, compared, notRun, type ResultRow } from './result.ts';
-import { resultOf } from './result-of.ts';
+import { NoResultError, resultOf } from './result-of.ts';
 
 const eventsPerSecond = 20_000;
 // A JVM takes its time to get fast.
@@ -30,6 +30,9 @@ async function smallest(
       verdicts.push(verdict);
       progress(`${name}, ${intervalMs} ms: ${isHeld(verdict) ? 'held' : 'not held'}`);
       if (isHeld(verdict)) break;
+    } catch (error) {
+      if (!(error instanceof NoResultError)) throw error;
+      progress(`${name}, ${intervalMs} ms: ${error.message}`);
     } finally {
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     }
@@ -58,8 +61,8 @@ function cells(side: string, verdict: IntervalVerdict): Record<string, string | 
 function rowsOf(ours: readonly IntervalVerdict[], theirs: readonly IntervalVerdict[] | string): ResultRow[] {
   const what = `smallest interval held at ${eventsPerSecond.toLocaleString('en-US')} events/s with state`;
   const against = 'Spark Streaming, local[2]';
-  const [own, peer] = [ours.at(-1)!, typeof theirs === 'string' ? undefined : theirs.at(-1)!];
-  if (!isHeld(own)) return [notRun(what, against, `no interval up to ${own.intervalMs} ms was held here`)];
+  const [own, peer] = [ours.at(-1), typeof theirs === 'string' ? undefined : theirs.at(-1)];
+  if (own === undefined || !isHeld(own)) return [notRun(what, against, 'none of those tried was held here')];
   const rows = [
     alone({ what, unit: 'ms', ours: [own.intervalMs], atMost: 10 }),
     alone({
@@ -69,7 +72,9 @@ function rowsOf(ours: readonly IntervalVerdict[], theirs: readonly IntervalVerdi
       atMost: latencyIntervalsMax,
     }),
   ];
-  if (peer === undefined) return [...rows, notRun(what, against, theirs as string)];
+  if (peer === undefined) {
+    return [...rows, notRun(what, against, typeof theirs === 'string' ? theirs : 'Spark gave no result in time')];
+  }
   const note = isHeld(peer) ? undefined : `Spark did not hold ${peer.intervalMs} ms either; nothing longer was tried`;
   const sides = { against, better: 'less', ...(note !== undefined && { note }) } as const;
   return [
