@@ -50,13 +50,15 @@ function batchText({ batchId, batches }: RecordRow): string {
 
 export function formatReport({ url, stream, ...report }: CheckpointReport): string {
   const { lastBatch, plannedBatch } = stream;
+  const isBegun = (stream.batchIntervalMs ?? 0) > 0;
   const facts: readonly (readonly [string, string])[] = [
     ['stream', stream.streamId],
     ['url', url],
     ['last batch', lastBatch === undefined ? 'none' : `${lastBatch.batchId} of ${timeText(lastBatch.batchTimeMs)}`],
     ['planned', plannedBatch === undefined ? 'no' : `${plannedBatch.batchId} of ${timeText(plannedBatch.batchTimeMs)}`],
-    ['batch interval', stream.batchIntervalMs === undefined ? '' : `${stream.batchIntervalMs} ms`],
-    ['zero time', timeText(stream.zeroTimeMs)],
+    // A stream that holds positions only has neither before its first start.
+    ['batch interval', isBegun ? `${stream.batchIntervalMs} ms` : 'the first start says it'],
+    ['zero time', isBegun ? timeText(stream.zeroTimeMs) : 'the first start says it'],
     ['epoch', String(stream.epoch)],
     ['generation', String(stream.generation)],
     ['records', `${stream.floor + 1} to ${stream.tailSlot}`],

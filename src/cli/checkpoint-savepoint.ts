@@ -1,4 +1,5 @@
 import { createSavepoint, listSavepoints, removeSavepoint } from '../operate/savepoints.ts';
+import { withoutSecrets } from '../storage/store-url.ts';
 import { savepointTable } from './checkpoint-inspect.ts';
 import { confirm, yesOption } from './confirm.ts';
 import { asking, takeOverOption, timeoutOption } from './operator-arguments.ts';
@@ -55,7 +56,10 @@ export async function runSavepointRemove(args: readonly string[]): Promise<void>
   const given = parseVerb(removeForm, args);
   if (given === undefined) return;
   const [url, name] = given.positionals;
-  await confirm(`This gives up the savepoint '${name}' of ${url}; its batch can't be gone back to afterwards.`, given);
+  await confirm(
+    `This gives up the savepoint '${name}' of ${withoutSecrets(url!)}; its batch can't be gone back to afterwards.`,
+    given,
+  );
   await asking(given, (options) => removeSavepoint(url!, name!, options));
   print(`Savepoint '${name}' is removed.`);
 }

@@ -1,5 +1,6 @@
 import { errorCodes } from '../base/error-codes.ts';
 import { TidemarkError, toError } from '../base/errors.ts';
+import { maskSecrets } from '../base/secrets.ts';
 
 /** `tidemark <name> ...`. Words of a name are separated by one space: `checkpoint inspect` is a verb of its own. */
 export interface Verb {
@@ -59,18 +60,18 @@ function noSuchCommand(args: readonly string[], verbs: readonly Verb[]): Command
   }
   const named = nearest === verbs ? first : args.slice(0, nearest === part ? 3 : 2).join(' ');
   const known = nearest.map(({ name }) => name).join(', ');
-  const error = `tidemark: there is no command "${named}". Commands: ${known}. See tidemark --help.`;
+  const error = `tidemark: there is no command "${maskSecrets(named ?? '')}". Commands: ${known}. See tidemark --help.`;
   return { exitCode: 2, output: '', error };
 }
 
 function failure(verb: Verb, thrown: unknown): CommandOutcome {
   const error = toError(thrown);
   if (!(error instanceof TidemarkError)) {
-    return { exitCode: 1, output: '', error: `tidemark ${verb.name}: ${error.stack ?? error.message}` };
+    return { exitCode: 1, output: '', error: maskSecrets(`tidemark ${verb.name}: ${error.stack ?? error.message}`) };
   }
   const { action } = errorCodes[error.code];
   const text = `tidemark ${verb.name}: ${error.message}\n${error.code}: ${action}`;
-  return { exitCode: error.code === 'OPTION_INVALID' ? 2 : 1, output: '', error: text };
+  return { exitCode: error.code === 'OPTION_INVALID' ? 2 : 1, output: '', error: maskSecrets(text) };
 }
 
 function usage(verbs: readonly Verb[]): string {

@@ -113,6 +113,13 @@ export function targetStorageOf(args: VerbArguments): CheckpointStorageOptions {
 function encryptionOf(args: VerbArguments, option: string): EncryptionOptions | undefined {
   const path = args.text(option);
   if (path === undefined) return undefined;
+  // A key, or what a key file holds: it must not be shown once more.
+  if (path.includes('{') || /^[A-Za-z0-9+/]{43}=$/.test(path)) {
+    throw new TidemarkError(
+      'OPTION_INVALID',
+      `--${option} takes the path of a key file and was given a key. Others on this machine can read the arguments of a command: use another key from now on.`,
+    );
+  }
   let text: string;
   try {
     text = readFileSync(path, 'utf8');

@@ -66,7 +66,10 @@ function unanswered(store: ObjectStore, { kind }: RequestContent, isOpen: boolea
   const seconds = Math.round(timeoutMs / 1000);
   const what = isOpen
     ? `No driver of ${store.url} took up the request for a ${kind} within ${seconds} s; it was withdrawn. If no program runs, ` +
-      'do it without one: --take-over. If one runs, its requestPollMs and batch interval say how long it may take.'
+      (kind === 'drain'
+        ? 'there is nothing to drain: the next start, or a tool with --take-over, goes on after its last batch. '
+        : 'do it without one: --take-over. ') +
+      'If one runs, its requestPollMs and batch interval say how long it may take.'
     : `The driver of ${store.url} has begun to stop and has not ended within ${seconds} s. It goes on by itself.`;
   return new TidemarkError('REQUEST_UNANSWERED', what);
 }

@@ -1,5 +1,4 @@
 import { TidemarkError } from '../base/errors.ts';
-import { parseStoreUrl } from '../storage/store-url.ts';
 import { readRows, rowEncoder } from './object-file.ts';
 import { partName, readParts, SharedStore, writeParts } from './part-files.ts';
 import type { RDD } from './rdd.ts';
@@ -30,13 +29,13 @@ export function markForCheckpoint<T>(rdd: RDD<T>, where: 'store' | 'memory'): Rd
     );
   }
   context.notePendingCheckpoint(1);
-  const store = new SharedStore(directory.url, { random: context.random, ...directory.options });
+  const { url, options } = directory.place();
+  const store = new SharedStore(url, { random: context.random, ...options });
   let tries = 0;
   let prefix = '';
   return {
     get url() {
-      // The canonical form: a URL may hold a secret.
-      return `${parseStoreUrl(directory.url).url}/${prefix.slice(0, -1)}`;
+      return `${directory.url}/${prefix.slice(0, -1)}`;
     },
     complete: once((runner) => {
       // A folder of its own for every try: what a failed one could not remove is in nobody's way.

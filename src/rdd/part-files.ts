@@ -131,19 +131,20 @@ async function remove(store: ObjectStore, names: readonly string[]): Promise<voi
 
 /** A store that several tasks use at the same time: opened by the first, closed by the last. */
 export class SharedStore {
-  readonly url: string;
+  /** May hold a secret. */
+  readonly #url: string;
   readonly #options: StoreOptions;
   #users = 0;
   #opened: Promise<ObjectStore> | undefined;
 
   constructor(url: string, options: StoreOptions) {
-    this.url = url;
+    this.#url = url;
     this.#options = options;
   }
 
   async use<R>(work: (store: ObjectStore) => Promise<R>): Promise<R> {
     this.#users++;
-    const opened = (this.#opened ??= openObjectStore(this.url, this.#options));
+    const opened = (this.#opened ??= openObjectStore(this.#url, this.#options));
     try {
       return await work(await opened);
     } finally {

@@ -35,8 +35,10 @@ export interface RddContextOptions {
 
 /** Where RDD checkpoints go: in `folder` below `url`. */
 interface CheckpointDir {
+  /** Canonical. */
   readonly url: string;
-  readonly options: StoreOptions;
+  /** As it is opened, secrets included: a function, so that who prints the context does not print them. */
+  readonly place: () => { readonly url: string; readonly options: StoreOptions };
   readonly folder: string;
 }
 
@@ -203,8 +205,7 @@ export class RddContext {
 
   /** Where `RDD.checkpoint()` writes: in a new folder below `url`, which nobody deletes. @throws URL_INVALID */
   setCheckpointDir(url: string, options: StoreOptions = {}): void {
-    parseStoreUrl(url);
-    this.#checkpointDir = { url, options, folder: this.random.id() };
+    this.#checkpointDir = { url: parseStoreUrl(url).url, place: () => ({ url, options }), folder: this.random.id() };
   }
 
   get checkpointDir(): CheckpointDir | undefined {

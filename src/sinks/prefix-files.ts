@@ -64,12 +64,18 @@ function splitPrefix(method: string, prefix: string): { readonly url: string; re
       `${method}: give a storage URL or path to write to, not ${String(prefix)}.`,
     );
   }
-  const end = prefix.lastIndexOf('/');
-  if (end === -1 && prefix.includes(':')) {
+  // A SAS token belongs to the folder, and must not end up in the names. Without a scheme it is refused as no path.
+  const isUrl = prefix.includes('://');
+  if (!isUrl) parseStoreUrl(prefix);
+  const queryAt = isUrl ? prefix.indexOf('?') : -1;
+  const path = queryAt === -1 ? prefix : prefix.slice(0, queryAt);
+  const end = path.lastIndexOf('/');
+  if (end === -1 && path.includes(':')) {
     throw new TidemarkError(
       'OPTION_INVALID',
-      `${method}(${prefix}): the last part of the URL, after a slash, begins the names.`,
+      `${method}(${path}): the last part of the URL, after a slash, begins the names.`,
     );
   }
-  return end === -1 ? { url: '.', name: prefix } : { url: prefix.slice(0, end) || '/', name: prefix.slice(end + 1) };
+  if (end === -1) return { url: '.', name: path };
+  return { url: `${path.slice(0, end) || '/'}${prefix.slice(path.length)}`, name: path.slice(end + 1) };
 }

@@ -45,7 +45,7 @@ export class EncryptionKeys {
     this.#keys = new Map(entries.map(([id, key]) => [id, deriveFrom(id, key)]));
     const found = this.#keys.get(current);
     if (found === undefined) {
-      throw invalid(`current is ${JSON.stringify(current)}, and keys has ${this.describe()}: it must name one of them`);
+      throw invalid(`current is ${shownId(current)}, and keys has ${this.describe()}: it must name one of them`);
     }
     this.current = found;
   }
@@ -93,7 +93,7 @@ const keyFileForm =
 function deriveFrom(id: string, given: unknown): EncryptionKey {
   if (!isKeyId(id)) {
     throw invalid(
-      `the key id ${JSON.stringify(id)} is not allowed: 1 to ${keyIdBytesMax} letters, digits, dots, dashes and underscores`,
+      `the key id ${shownId(id)} is not allowed: 1 to ${keyIdBytesMax} letters, digits, dots, dashes and underscores`,
     );
   }
   const bytes = bytesOf(id, given);
@@ -106,6 +106,12 @@ function deriveFrom(id: string, given: unknown): EncryptionKey {
     saltKey: createSecretKey(derive(nothing, 'salt', keyBytes)),
     objectKey: (salt) => createSecretKey(derive(salt, 'object', keyBytes)),
   };
+}
+
+/** What is no id may be a key that stands in the wrong place. */
+function shownId(id: unknown): string {
+  if (typeof id !== 'string') return String(id);
+  return id.length <= keyIdBytesMax ? JSON.stringify(id) : `a text of ${id.length} characters`;
 }
 
 function bytesOf(id: string, given: unknown): Uint8Array {

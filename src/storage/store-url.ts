@@ -1,6 +1,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TidemarkError } from '../base/errors.ts';
+import { holdsSecret, maskSecrets } from '../base/secrets.ts';
 import { findProblem } from './object-name.ts';
 
 /** Where a store lives, as its URL says. `url` is the canonical form, free of secrets. */
@@ -44,6 +45,8 @@ const forms = `Use one of:
   file:///<path> or a plain path
   memory:<name>`;
 
+const notAPath =
+  'it is no path but holds a key or signature; give a connection string as such (connectionString, or AZURE_STORAGE_CONNECTION_STRING), and a URL with its https://';
 const schemeForm = /^([A-Za-z][A-Za-z0-9+.-]+):/;
 const accountForm = /^[a-z0-9]{3,24}$/;
 const containerForm = /^(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/;
@@ -62,6 +65,8 @@ export function parseStoreUrl(url: string): StoreLocation {
   const scheme = schemeForm.exec(url)?.[1]?.toLowerCase();
   switch (scheme) {
     case undefined:
+      // It would become the name of a folder, and that is shown.
+      if (holdsSecret(url)) throw invalid(url, notAPath);
       return fileLocation(resolve(url));
     case 'memory':
       return parseMemory(url);
@@ -217,5 +222,7 @@ function invalid(url: string, problem: string): TidemarkError {
 
 /** The URL without query, fragment and password, even if it is malformed. */
 export function withoutSecrets(url: string): string {
-  return url.replace(/[?#].*$/s, '').replace(/^([A-Za-z][\w+.-]*:\/\/[^/@:]*):[^/]*@/, '$1@');
+  return maskSecrets(url)
+    .replace(/[?#].*$/s, '')
+    .replace(/^([A-Za-z][\w+.-]*:\/\/[^/@:]*):[^/]*@/, '$1@');
 }

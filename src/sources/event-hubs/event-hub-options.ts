@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../base/errors.ts';
 import { requireKnownOptions } from '../../base/options.ts';
+import { maskSecrets } from '../../base/secrets.ts';
 import { type HubAddress, parseConnectionString } from './connection-string.ts';
 import type { BodyFormat } from './event-hub-event.ts';
 
@@ -174,7 +175,7 @@ function parseAddress(
     }
     if (!/^[A-Za-z0-9.-]+$/.test(namespace)) {
       throw invalid(
-        `fullyQualifiedNamespace is '${namespace}'; a host name is expected, like 'mynamespace.servicebus.windows.net'.`,
+        `fullyQualifiedNamespace is '${maskSecrets(namespace)}'; a host name is expected, like 'mynamespace.servicebus.windows.net'.`,
       );
     }
     if (credential !== undefined && typeof credential?.getToken !== 'function') {

@@ -122,6 +122,9 @@ const listener: StreamingListener = new Proxy(
 interface Program {
   readonly connectionString?: string;
   readonly outputUrl?: string;
+  readonly namespace?: string;
+  /** A folder that is read as text, copied as text, and used for checkpoints of RDDs. */
+  readonly filesUrl?: string;
   readonly fail?: boolean;
   readonly batches?: number;
 }
@@ -136,7 +139,7 @@ async function run(url: string, options: CheckpointStorageOptions, program: Prog
       () => {
         const ssc = new StreamingContext({ appName: 'secrets', batchInterval: Milliseconds(100), taskAttemptsMax: 1 });
         const rows = ssc.eventHubStream({
-          connectionString,
+          ...(program.namespace === undefined ? { connectionString } : { fullyQualifiedNamespace: program.namespace }),
           eventHubName: 'hub',
           startingPosition: 'earliest',
           uid: 'in',
@@ -150,6 +153,19 @@ async function run(url: string, options: CheckpointStorageOptions, program: Prog
           .print();
         if (program.outputUrl !== undefined) {
           rows.map(({ body }) => body).saveTo(blobSink({ url: program.outputUrl, format: 'jsonl' }), { uid: 'out' });
+        }
+        if (program.filesUrl !== undefined) {
+          const { filesUrl } = program;
+          ssc.rdds.setCheckpointDir(filesUrl.replace('/in?', '/rdds?'));
+          const lines = ssc.textFileStream(filesUrl, { uid: 'lines' });
+          lines.saveAsTextFiles(filesUrl.replace('/in?', '/copied?'), 'txt', { uid: 'copied' });
+          lines.foreachRDD(async (rdd) => {
+            rdd.checkpoint();
+            look(rdd);
+            look(await rdd.count());
+            look(rdd.getCheckpointFile());
+            look(rdd.toDebugString());
+          });
         }
         return ssc;
       },
@@ -186,16 +202,23 @@ it('a stream that runs shows and stores no credential', async () => {
   const encryption = { current: 'key', keys: { key: sealKey } };
   const url = sasUrl('rcwdl');
   const outputUrl = url.replace('/stream?', '/out?');
+  const filesUrl = url.replace('/stream?', '/in?');
+  const input = await openObjectStore(filesUrl);
+  await input.putIfAbsent('a.txt', Buffer.from('a\nb\n'), randomBytes(16).toString('hex'));
+  await input.close();
   for (const options of [{}, { encryption }]) {
     const at = options.encryption === undefined ? url : url.replace('/stream?', '/sealed?');
-    expect(await run(at, options, { outputUrl, batches: 3 })).toBeUndefined();
+    expect(await run(at, options, { outputUrl, filesUrl, batches: 3 })).toBeUndefined();
     look(await inspectCheckpoint(at, { storage: options }));
   }
   await runInspect([url, '--json']);
+  await runInspect([url]);
   await runInspect([`az://${container}/stream`, '--connection-string', fixture.connectionString]);
   let objects = 0;
-  for (const root of ['stream', 'sealed', 'out']) {
-    const store = await openObjectStore(`az://${container}/${root}`, { connectionString: fixture.connectionString });
+  for (const root of ['stream', 'sealed', 'out', 'rdds', '']) {
+    const store = await openObjectStore(`az://${container}${root === '' ? '' : `/${root}`}`, {
+      connectionString: fixture.connectionString,
+    });
     for await (const { name } of store.list('')) {
       const outcome = await store.get(name);
       if (outcome.status === 'missing') continue;
@@ -242,6 +265,13 @@ it('failures show no credential, also in their causes', async () => {
     await run(url.replace('/stream?', '/a?'), {}, { connectionString: hub.replace(hubKey, wrongHubKey) }),
     await run(url.replace('/stream?', '/b?'), {}, { connectionString: hub.replace('Endpoint', 'Endpont') }),
     await run(url.replace('/stream?', '/c?'), {}, { outputUrl: `${missing}?${signed}` }),
+    await run(url.replace('/stream?', '/e?'), {}, { namespace: hub }),
+    await run(url.replace('/stream?', '/f?'), {}, { filesUrl: `${missing}/in?${signed}` }),
+    await run(url.replace('/stream?', '/g?'), {}, { filesUrl: `${container}/in?${signed}` }),
+    await run(fixture.connectionString, {}),
+    await run(url.replace('http://', ''), {}),
+    await run(plain, { encryption: { current: sealKey, keys: { key: sealKey } } }),
+    await run(plain, { encryption: { current: 'key', keys: { [sealKey]: 'key' } } }),
   ];
   const producer = new EventHubProducerClient(emulator.connectionString, 'hub');
   const failing = run(url.replace('/stream?', '/d?'), {}, { fail: true, batches: 50 });
@@ -254,7 +284,9 @@ it('failures show no credential, also in their causes', async () => {
     'OPTION_INVALID',
     ...Array.from({ length: 3 }, () => 'CREDENTIALS_INVALID'),
     ...['URL_INVALID', 'CONTAINER_MISSING', 'STORE_UNAVAILABLE', 'STORE_UNAVAILABLE', 'STORE_UNAVAILABLE'],
-    ...['CREDENTIALS_INVALID', 'OPTION_INVALID', 'CREDENTIALS_INVALID', 'TASK_FAILED'],
+    ...['CREDENTIALS_INVALID', 'OPTION_INVALID', 'CREDENTIALS_INVALID'],
+    ...['OPTION_INVALID', 'CREDENTIALS_INVALID', 'URL_INVALID', 'URL_INVALID', 'URL_INVALID'],
+    ...['OPTION_INVALID', 'OPTION_INVALID', 'TASK_FAILED'],
   ]);
   expectNoSecret();
 }, 120_000);

@@ -30,6 +30,16 @@ describe('keys of the encryption', () => {
     ['no keys', { current: 'a' }, /keys is missing/],
     ['an unknown option', { current: 'a', keys: { a: keyOld }, algorithm: 'rot13' }, /no option 'algorithm'/],
     ['a current key that is not there', { current: 'b', keys: { a: keyOld } }, /current is "b", and keys has "a"/],
+    [
+      'a key in the place of its id',
+      { current: 'a', keys: { [Buffer.from(keyOld).toString('base64')]: 'a' } },
+      /the key id a text of 44 characters is not allowed/,
+    ],
+    [
+      'a key as the current one',
+      { current: Buffer.from(keyOld).toString('base64'), keys: { a: keyOld } },
+      /current is a text of 44 characters, and keys has "a"/,
+    ],
     ['an id with spaces', { current: 'a b', keys: { 'a b': keyOld } }, /the key id "a b" is not allowed/],
     ['an id that is too long', { current: 'a', keys: { ['a'.repeat(33)]: keyOld } }, /is not allowed/],
     ['a short key', { current: 'a', keys: { a: new Uint8Array(16) } }, /key "a" has 16 bytes; AES-256 needs 32/],

@@ -21,6 +21,39 @@ test.each([
   expect(answer).toMatchObject({ exitCode: 2, output: '' });
 });
 
+const sas = 'http://127.0.0.1:1/devstoreaccount1/streams/x?sv=2024&sig=hunter2';
+const connectionString = 'DefaultEndpointsProtocol=https;AccountName=a;AccountKey=hunter2==';
+const key = Buffer.alloc(32, 'hunter2').toString('base64');
+test.each([
+  [['savepoint', 'rm', sas, 'before']],
+  [['positions', 'import', sas, '--file', 'FILE']],
+  [['rewind', sas, '--to', 'hunter']],
+  [['inspect', connectionString]],
+  [['inspect', 'x', connectionString]],
+  [[connectionString]],
+  [['inspect', `--${connectionString}`, 'x']],
+  [['state', 'get', 'x', 'uid', connectionString]],
+  [['verify', 'memory:x', '--key-file', key]],
+  [['verify', 'memory:x', '--key-file', JSON.stringify({ current: 'a', keys: { a: key } })]],
+])(
+  'a secret in the wrong place of a command line is not shown: %#',
+  async (args) => {
+    const folder = await mkdtemp(join(tmpdir(), 'tidemark-secret-'));
+    try {
+      const file = join(folder, 'positions.json');
+      await writeFile(file, sourcesOf([3, 4]));
+      const given = args.map((arg) => (arg === 'FILE' ? file : arg));
+      const answer = await runCommandLine(['checkpoint', ...given], checkpointVerbs, () => '');
+      expect(answer.exitCode).toBeGreaterThan(0);
+      expect(answer.error).not.toBe('');
+      for (const secret of ['hunter2', key]) expect(answer.error).not.toContain(secret);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+  30_000,
+);
+
 test('a wait is shown on a terminal only, and taken off the screen', () => {
   const shown = (isTTY: boolean): string => {
     let text = '';

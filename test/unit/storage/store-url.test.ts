@@ -129,6 +129,9 @@ describe('parseStoreUrl', () => {
   it.each([
     'https://user:hunter2@myaccount.blob.core.windows.net/data',
     'https://example.com/x?sig=hunter2',
+    'myaccount.blob.core.windows.net/data/x?sv=2024&sig=hunter2',
+    'DefaultEndpointsProtocol=https;AccountName=a;AccountKey=hunter2==;EndpointSuffix=core.windows.net',
+    'streams/SharedAccessSignature=sv%3D2024%26sig%3Dhunter2',
     'https://[broken?sig=hunter2',
     'nonsense://user:hunter2@host/x?sig=hunter2#hunter2',
   ])('does not repeat a secret of %j', (url) => {
