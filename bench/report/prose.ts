@@ -13,7 +13,8 @@ This page is made by \`npm run bench -- --report FILE\` from [bench/figures.json
 export const sections: Readonly<Record<string, string>> = {
   receive: '',
   emulator: '',
-  throughput: '',
+  'end-to-end': '',
+  'checkpoint-overhead': '',
   'word-count': '',
   workers: '',
   timing: '',
