@@ -28,36 +28,54 @@ export interface TurnsOptions {
  *       tasks would be eight stretches in a row.
  */
 export class Turns {
-  readonly #now: () => number;
+  readonly now: () => number;
   readonly #yieldToLoop: () => Promise<unknown>;
   readonly #stretchMsMax: number;
   #sinceMs: number;
-  #line: Promise<void> = Promise.resolve();
+  readonly #line: { readonly order: number; readonly goOn: () => void }[] = [];
+  #turning: Promise<void> | undefined;
 
   constructor(options: TurnsOptions = {}) {
-    this.#now = options.now ?? (() => performance.now());
+    this.now = options.now ?? (() => performance.now());
     this.#yieldToLoop = options.yieldToLoop ?? (() => setImmediate());
     this.#stretchMsMax = options.stretchMsMax ?? 8;
-    this.#sinceMs = this.#now();
+    this.#sinceMs = this.now();
   }
 
   /** The stretch has been long enough. */
   get isOver(): boolean {
-    return this.#now() - this.#sinceMs > this.#stretchMsMax;
+    return this.now() - this.#sinceMs > this.#stretchMsMax;
   }
 
-  /** Lets the event loop turn. */
-  give(): Promise<void> {
-    this.#line = this.#line.then(async () => {
-      await this.#yieldToLoop();
-      this.#sinceMs = this.#now();
+  /** Lets the event loop turn. Of those in line the lowest order goes on first, then whoever came first. */
+  give(order: number = 0): Promise<void> {
+    return new Promise((goOn) => {
+      this.#line.push({ order, goOn });
+      this.#turning ??= this.#turn();
     });
-    return this.#line;
+  }
+
+  /** Before work begins that can wait: nothing when nobody is in line, otherwise a promise for when nobody else is. */
+  free(): Promise<void> | undefined {
+    return this.#line.length === 0 ? undefined : this.give(Number.POSITIVE_INFINITY);
+  }
+
+  async #turn(): Promise<void> {
+    while (this.#line.length > 0) {
+      await this.#yieldToLoop();
+      this.#sinceMs = this.now();
+      let first = 0;
+      for (let i = 1; i < this.#line.length; i++) if (this.#line[i]!.order < this.#line[first]!.order) first = i;
+      this.#line.splice(first, 1)[0]?.goOn();
+      // It goes on first, and may be back in line by then.
+      await undefined;
+    }
+    this.#turning = undefined;
   }
 
   /** Lets the event loop turn. @throws CANCELLED when the signal has aborted by then */
-  async giveUnlessAborted(signal: AbortSignal | undefined): Promise<void> {
-    await this.give();
+  async giveUnlessAborted(signal: AbortSignal | undefined, order?: number): Promise<void> {
+    await this.give(order);
     if (signal?.aborted) throw new TidemarkError('CANCELLED', 'It was stopped on request.', { cause: signal.reason });
   }
 

@@ -1,7 +1,8 @@
 import { RDD } from '../rdd/rdd.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
+import { pushRows } from '../rdd/row-loops.ts';
 import type { TaskContext } from '../rdd/task.ts';
-import { isDivisible, type Source, type SourcePlan } from '../sources/source.ts';
+import { isDivisible, type PushChunk, type Source, type SourcePlan } from '../sources/source.ts';
 import type { Batch } from './batch.ts';
 import type { DStreamGraph } from './graph.ts';
 import { StreamNode } from './stream-node.ts';
@@ -34,7 +35,7 @@ export class SourceNode<T> extends StreamNode<T> {
   }
 }
 
-type SourceRead<T> = (partition: number, push: (chunk: readonly T[]) => void) => Promise<void>;
+type SourceRead<T> = (partition: number, push: PushChunk<T>) => Promise<void>;
 
 /** One RDD partition per range of the plan. */
 class SourceRDD<T> extends RDD<T> {
@@ -50,9 +51,25 @@ class SourceRDD<T> extends RDD<T> {
     this.#read = read;
   }
 
-  override pipe(partition: number, _task: TaskContext, push: (row: T) => void): Promise<void> {
-    return this.#read(partition, (chunk) => {
-      for (let i = 0; i < chunk.length; i++) push(chunk[i]!);
+  override async pipe(partition: number, task: TaskContext, push: (row: T) => void): Promise<void> {
+    let paused: Promise<void> | undefined;
+    await this.#read(partition, (chunk) => {
+      if (paused === undefined) {
+        const done = pushRows(chunk, push, task);
+        if (done === undefined) return;
+        const rest = done.then(() => {
+          if (paused === rest) paused = undefined;
+        });
+        paused = rest;
+      } else {
+        // A source that does not wait: its rows keep their order all the same.
+        const rows = chunk.slice();
+        paused = paused.then(() => pushRows(rows, push, task));
+      }
+      // Whoever awaits it hears of an error, and so do we.
+      paused.catch(() => {});
+      return paused;
     });
+    await paused;
   }
 }

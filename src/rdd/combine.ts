@@ -1,9 +1,10 @@
 import { keyIdentity } from '../base/canonical-key.ts';
 import type { Partitioner } from './partitioner.ts';
 import type { RDD } from './rdd.ts';
-import { ShuffleDependency, type ShuffleWriter } from './shuffle-dependency.ts';
+import { inTurns } from './row-loops.ts';
+import { pushBlocks, ShuffleDependency, type ShuffleWriter } from './shuffle-dependency.ts';
 import { type Cell, type CombineStage, combineStage } from './stages.ts';
-import { andThen } from './task.ts';
+import { andThen, inOrder, isPromise, type TaskContext } from './task.ts';
 
 /** How the values of a key become one. Accumulators (C) belong to the aggregator and may be changed in place. */
 export interface Aggregator<V, C> {
@@ -31,8 +32,9 @@ export function combineInPlace<K, V, C>(
     partitioner,
     dependencies: [rdd],
     pipe: (partition, task, push) => {
-      const { push: add, cells } = cellsOf<K, V, C>(aggregator);
-      return andThen(rdd.pipe(partition, task, add), () => emit(cells, push));
+      const cells: Cell<K, C>[] = [];
+      const add = combining<K, V, C>(aggregator, (cell) => cells.push(cell));
+      return andThen(rdd.pipe(partition, task, add), () => emit(cells, push, task));
     },
   });
 }
@@ -50,10 +52,10 @@ export function combineAfterShuffle<K, V, C>(
     numPartitions: partitioner.numPartitions,
     partitioner,
     dependencies: [shuffle],
-    pipe: (partition, _, push) => {
-      const { push: add, cells } = cellsOf<K, V, C>(aggregator);
-      for (const block of shuffle.blocks(partition)) for (let i = 0; i < block.length; i++) add(block[i]!);
-      emit(cells, push);
+    pipe: (partition, task, push) => {
+      const cells: Cell<K, C>[] = [];
+      const add = combining<K, V, C>(aggregator, (cell) => cells.push(cell));
+      return andThen(pushBlocks(shuffle.blocks(partition), add, task), () => emit(cells, push, task));
     },
   });
 }
@@ -72,15 +74,9 @@ export function combineBeforeShuffle<K, V, C>(
 ): RDD<[K, C]> {
   const numPartitions = partitioner.numPartitions;
   const createWriter = (): ShuffleWriter<readonly [K, V], Cell<K, C>[]> => {
-    const { push, cells } = cellsOf<K, V, C>(aggregator);
-    return {
-      push,
-      finish: () => {
-        const blocks: Cell<K, C>[][] = Array.from({ length: numPartitions }, () => []);
-        for (const cell of cells) blocks[partitioner.partition(cell.key)]!.push(cell);
-        return blocks;
-      },
-    };
+    const blocks: Cell<K, C>[][] = Array.from({ length: numPartitions }, () => []);
+    const push = combining<K, V, C>(aggregator, (cell) => blocks[partitioner.partition(cell.key)]!.push(cell));
+    return { push, finish: () => blocks };
   };
   const shuffle = new ShuffleDependency<readonly [K, V], Cell<K, C>[]>(rdd, name, createWriter, {
     form: {
@@ -89,42 +85,65 @@ export function combineBeforeShuffle<K, V, C>(
       unpack: ([keys, values]) => keys!.map((key, i) => ({ key: key as K, value: values![i] as C, isOwned: true })),
     },
   });
-  let merged: (readonly Cell<K, C>[] | undefined)[] = [];
+  let merged: (readonly Cell<K, C>[] | Promise<readonly Cell<K, C>[]> | undefined)[] = [];
   let mergedVersion = 0;
   return rdd.context.rdd<[K, C]>({
     name,
     numPartitions,
     partitioner,
     dependencies: [shuffle],
-    pipe: (partition, _, push) => {
+    pipe: (partition, task, push) => {
       if (mergedVersion !== shuffle.version) {
         merged = [];
         mergedVersion = shuffle.version;
       }
-      try {
-        merged[partition] ??= mergeCells(shuffle.blocks(partition), aggregator);
-      } catch (error) {
-        shuffle.invalidate();
-        throw error;
-      }
-      emit(merged[partition], push);
+      merged[partition] ??= mergeCells(shuffle, partition, aggregator, task);
+      return andThen(merged[partition], (cells) => emit(cells, push, task));
     },
   });
 }
 
 /** No cells yet, and the push that makes them. */
-function cellsOf<K, V, C>(aggregator: Aggregator<V, C>) {
+function combining<K, V, C>(
+  aggregator: Aggregator<V, C>,
+  add: (cell: Cell<K, C>) => void,
+): (row: readonly [K, V]) => void {
   const { create, mergeValue, own, stage = combineStage } = aggregator;
-  return stage.combine<K, V, C>(keyIdentity, create, mergeValue, own);
+  return stage.combine<K, V, C>(keyIdentity, create, mergeValue, own, add);
 }
 
-function mergeCells<K, V, C>(blocks: readonly Cell<K, C>[][], aggregator: Aggregator<V, C>): readonly Cell<K, C>[] {
+function mergeCells<K, V, C>(
+  shuffle: ShuffleDependency<readonly [K, V], Cell<K, C>[]>,
+  partition: number,
+  aggregator: Aggregator<V, C>,
+  task: TaskContext,
+): readonly Cell<K, C>[] | Promise<readonly Cell<K, C>[]> {
   const { mergeCombiners, own, stage = combineStage } = aggregator;
-  const filled = blocks.filter((block) => block.length > 0);
+  const filled = shuffle.blocks(partition).filter((block) => block.length > 0);
   if (filled.length <= 1) return filled[0] ?? [];
-  return stage.merge<K, C>(filled, keyIdentity, mergeCombiners, own);
+  const cells: Cell<K, C>[] = [];
+  const take = stage.merge<K, C>(keyIdentity, mergeCombiners, own, (cell) => cells.push(cell));
+  const failed = (error: unknown): never => {
+    shuffle.invalidate();
+    throw error;
+  };
+  try {
+    const done = inOrder(filled.length, (b) => {
+      const block = filled[b]!;
+      return inTurns(task, 0, block.length, (start, end) => take(block, start, end, b === 0, b === filled.length - 1));
+    });
+    return isPromise(done) ? done.then(() => cells, failed) : cells;
+  } catch (error) {
+    return failed(error);
+  }
 }
 
-function emit<K, C>(cells: readonly Cell<K, C>[], push: (row: [K, C]) => void): void {
-  for (const { key, value } of cells) push([key, value]);
+function emit<K, C>(
+  cells: readonly Cell<K, C>[],
+  push: (row: [K, C]) => void,
+  task: TaskContext,
+): void | Promise<void> {
+  return inTurns(task, 0, cells.length, (start, end) => {
+    for (let i = start; i < end; i++) push([cells[i]!.key, cells[i]!.value]);
+  });
 }

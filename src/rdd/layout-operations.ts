@@ -1,5 +1,6 @@
 import type { RDD } from './rdd.ts';
-import { shuffleRows } from './shuffle-dependency.ts';
+import { pushAll } from './row-loops.ts';
+import { pushBlocks, shuffleRows } from './shuffle-dependency.ts';
 import { andThen, inOrder, pipeOther, rowsOf } from './task.ts';
 import { checkInteger } from './validation.ts';
 
@@ -17,9 +18,7 @@ export function mapPartitions<T, U>(
     partitioner: preservesPartitioning ? rdd.partitioner : undefined,
     dependencies: [rdd],
     pipe: (partition, task, push) =>
-      andThen(rowsOf(rdd, partition, task), (rows) => {
-        for (const row of f(rows, partition)) push(row);
-      }),
+      andThen(rowsOf(rdd, partition, task), (rows) => pushAll(f(rows, partition), push, task)),
   });
 }
 
@@ -46,8 +45,6 @@ export function repartition<T>(rdd: RDD<T>, numPartitions: number, name: string)
     name,
     numPartitions,
     dependencies: [shuffle],
-    pipe: (partition, _, push) => {
-      for (const block of shuffle.blocks(partition)) for (let i = 0; i < block.length; i++) push(block[i]!);
-    },
+    pipe: (partition, task, push) => pushBlocks(shuffle.blocks(partition), push, task),
   });
 }

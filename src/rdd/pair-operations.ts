@@ -5,8 +5,9 @@ import { type Aggregator, combineAfterShuffle, combineBeforeShuffle, combineInPl
 import { ownValue } from './own-value.ts';
 import { HashPartitioner, type Partitioner, samePartitioner } from './partitioner.ts';
 import type { Dependency, RDD } from './rdd.ts';
+import { pushRows } from './row-loops.ts';
 import type { Partitioning } from './row-types.ts';
-import { type ShuffleDependency, shuffleRows } from './shuffle-dependency.ts';
+import { pushBlocks, type ShuffleDependency, shuffleRows } from './shuffle-dependency.ts';
 import type { CombineStage } from './stages.ts';
 import { andThen, inOrder } from './task.ts';
 import { checkFunction } from './validation.ts';
@@ -116,7 +117,7 @@ export function partitionBy<K, V>(
     numPartitions: partitioner.numPartitions,
     partitioner,
     dependencies: [shuffle],
-    pipe: (partition, _, push) => pushBlocks(shuffle.blocks(partition), push),
+    pipe: (partition, task, push) => pushBlocks(shuffle.blocks(partition), push, task),
   });
 }
 
@@ -149,9 +150,7 @@ export function cogroup<K>(
           }
           group[1][index]!.push(row[1]);
         });
-      return andThen(inOrder(sides.length, read), () => {
-        for (const group of groups.values()) push(group);
-      });
+      return andThen(inOrder(sides.length, read), () => pushRows([...groups.values()], push, task));
     },
   });
 }
@@ -184,7 +183,7 @@ function alignedSide<K>(input: RDD<Pair<K, unknown>>, partitioner: Partitioner, 
   const shuffle = shuffleByKey(input, name, partitioner);
   return {
     dependency: shuffle,
-    pipe: (partition, _, push) => pushBlocks(shuffle.blocks(partition), push),
+    pipe: (partition, task, push) => pushBlocks(shuffle.blocks(partition), push, task),
   };
 }
 
@@ -249,10 +248,6 @@ function shuffleByKey<K, V>(
   partitioner: Partitioner,
 ): ShuffleDependency<Pair<K, V>, Pair<K, V>[]> {
   return shuffleRows(rdd, name, partitioner.numPartitions, (row) => partitioner.partition(row[0]));
-}
-
-function pushBlocks<T>(blocks: readonly (readonly T[])[], push: (row: T) => void): void {
-  for (const block of blocks) for (let i = 0; i < block.length; i++) push(block[i]!);
 }
 
 function same<V>(value: V): V {

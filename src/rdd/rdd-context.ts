@@ -16,6 +16,7 @@ import { DerivedRDD } from './derived-rdd.ts';
 import { objectFile } from './object-file.ts';
 import { samePartitioner } from './partitioner.ts';
 import type { RDD, RddSpec } from './rdd.ts';
+import { pushRows } from './row-loops.ts';
 import { inOrder, type JobRunner, pipeOther, type UpdateReceiver } from './task.ts';
 import { textFile, wholeFiles, wholeTextFiles } from './text-file.ts';
 import { checkInteger } from './validation.ts';
@@ -75,10 +76,7 @@ export class RddContext {
       name: 'parallelize',
       numPartitions,
       dependencies: [],
-      pipe: (partition, _, push) => {
-        const end = bound(partition + 1);
-        for (let i = bound(partition); i < end; i++) push(rows[i]!);
-      },
+      pipe: (partition, task, push) => pushRows(rows, push, task, bound(partition), bound(partition + 1)),
     });
   }
 
@@ -88,10 +86,7 @@ export class RddContext {
       name: 'fromPartitions',
       numPartitions: partitions.length,
       dependencies: [],
-      pipe: (partition, _, push) => {
-        const rows = partitions[partition]!;
-        for (let i = 0; i < rows.length; i++) push(rows[i]!);
-      },
+      pipe: (partition, task, push) => pushRows(partitions[partition]!, push, task),
     });
   }
 

@@ -4,8 +4,9 @@ import { choosePartitioner, subtractByKey } from './pair-operations.ts';
 import { HashPartitioner, type Partitioner } from './partitioner.ts';
 import type { RDD } from './rdd.ts';
 import type { Partitioning } from './row-types.ts';
-import { ShuffleDependency } from './shuffle-dependency.ts';
+import { pushBlocks, ShuffleDependency } from './shuffle-dependency.ts';
 import { mapStage } from './stages.ts';
+import { andThen } from './task.ts';
 import { checkInteger } from './validation.ts';
 
 /** Operations that take rows for members of sets: equal by value, as keys are. */
@@ -18,16 +19,15 @@ export function distinct<T>(rdd: RDD<T>, numPartitions: number): RDD<T> {
     name: 'distinct',
     numPartitions,
     dependencies: [shuffle],
-    pipe: (partition, _, push) => {
+    pipe: (partition, task, push) => {
       const seen = new Set<unknown>();
-      for (const block of shuffle.blocks(partition)) {
-        for (const row of block) {
-          const identity = keyIdentity(row);
-          if (seen.has(identity)) continue;
-          seen.add(identity);
-          push(row);
-        }
-      }
+      const pushNew = (row: T): void => {
+        const identity = keyIdentity(row);
+        if (seen.has(identity)) return;
+        seen.add(identity);
+        push(row);
+      };
+      return pushBlocks(shuffle.blocks(partition), pushNew, task);
     },
   });
 }
@@ -43,13 +43,18 @@ export function intersection<T>(a: RDD<T>, b: RDD<T>, partitioning?: Partitionin
     name: 'intersection',
     numPartitions: partitioner.numPartitions,
     dependencies: [ours, theirs],
-    pipe: (partition, _, push) => {
+    pipe: (partition, task, push) => {
       const wanted = new Set<unknown>();
-      for (const block of theirs.blocks(partition)) for (const row of block) wanted.add(keyIdentity(row));
-      for (const block of ours.blocks(partition)) {
-        // Taken out when it is found: each row once.
-        for (const row of block) if (wanted.delete(keyIdentity(row))) push(row);
-      }
+      const want = (row: T): void => {
+        wanted.add(keyIdentity(row));
+      };
+      // Taken out when it is found: each row once.
+      const pushWanted = (row: T): void => {
+        if (wanted.delete(keyIdentity(row))) push(row);
+      };
+      return andThen(pushBlocks(theirs.blocks(partition), want, task), () =>
+        pushBlocks(ours.blocks(partition), pushWanted, task),
+      );
     },
   });
 }
@@ -67,17 +72,16 @@ function asKeys<T>(rdd: RDD<T>): RDD<readonly [T, null]> {
 /** Rows to the partitions of `partitioner`, each once per map partition. */
 function shuffleUnique<T>(rdd: RDD<T>, name: string, partitioner: Partitioner): ShuffleDependency<T, T[]> {
   return new ShuffleDependency<T, T[]>(rdd, name, () => {
-    const unique = new Map<unknown, T>();
+    const seen = new Set<unknown>();
+    const blocks: T[][] = Array.from({ length: partitioner.numPartitions }, () => []);
     return {
       push: (row) => {
         const identity = keyIdentity(row);
-        if (!unique.has(identity)) unique.set(identity, row);
+        if (seen.has(identity)) return;
+        seen.add(identity);
+        blocks[partitioner.partition(row)]!.push(row);
       },
-      finish: () => {
-        const blocks: T[][] = Array.from({ length: partitioner.numPartitions }, () => []);
-        for (const row of unique.values()) blocks[partitioner.partition(row)]!.push(row);
-        return blocks;
-      },
+      finish: () => blocks,
     };
   });
 }

@@ -1,6 +1,7 @@
 import { invariant } from '../base/errors.ts';
 import type { RDD } from './rdd.ts';
-import { andThen, type TaskContext } from './task.ts';
+import { pushRows } from './row-loops.ts';
+import { andThen, inOrder, type TaskContext } from './task.ts';
 
 /** Takes the rows of one map partition and cuts them into blocks, one per reduce partition. */
 export interface ShuffleWriter<T, B> {
@@ -141,6 +142,15 @@ export function packRows(rows: readonly unknown[]): readonly (readonly unknown[]
 
 export function unpackRows(columns: readonly (readonly unknown[])[]): readonly unknown[] {
   return rowsForm.unpack(columns);
+}
+
+/** The rows of all blocks, in their order. */
+export function pushBlocks<T>(
+  blocks: readonly (readonly T[])[],
+  push: (row: T) => void,
+  task: TaskContext,
+): void | Promise<void> {
+  return inOrder(blocks.length, (i) => pushRows(blocks[i]!, push, task));
 }
 
 /** Any row to any partition: `partitionOf` sees the row and its index within the map partition. */

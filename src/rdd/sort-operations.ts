@@ -2,14 +2,21 @@ import { naturalOrder } from './natural-order.ts';
 import { partitionBy } from './pair-operations.ts';
 import type { Partitioner } from './partitioner.ts';
 import type { RDD } from './rdd.ts';
+import { pushRows, sortInTurns } from './row-loops.ts';
 import type { Comparator } from './row-types.ts';
 import { ShuffleDependency, type ShuffleWriter } from './shuffle-dependency.ts';
-import { andThen, rowsOf } from './task.ts';
+import { andThen, isPromise, rowsOf, type TaskContext } from './task.ts';
 import { checkFunction, checkInteger } from './validation.ts';
 
 interface SortRow<T, K> {
   readonly key: K;
   readonly row: T;
+}
+
+interface Sorted<T, K> {
+  readonly rows: readonly SortRow<T, K>[];
+  /** Where partitions begin, and the end. */
+  readonly bounds: readonly number[];
 }
 
 /** A total order over all partitions, which are of equal size but for equal keys: those stay together, in their order. */
@@ -33,8 +40,7 @@ export function sortBy<T, K>(
       push: (row) => {
         rows.push({ key: f(row), row });
       },
-      // Sorted here already: merging sorted runs is what Array.sort is best at.
-      finish: () => [rows.sort(order)],
+      finish: () => [rows],
     };
   };
   const shuffle = new ShuffleDependency<T, SortRow<T, K>[]>(rdd, name, createWriter, {
@@ -44,21 +50,32 @@ export function sortBy<T, K>(
       unpack: ([keys, rows]) => keys!.map((key, i) => ({ key: key as K, row: rows![i] as T })),
     },
   });
-  let sorted: readonly SortRow<T, K>[] = [];
-  let bounds: readonly number[] = [];
+  let sorted: Sorted<T, K> | Promise<Sorted<T, K>> | undefined;
   let sortedVersion = 0;
+  // Once for all partitions. A comparison that throws leaves nothing: the next try sorts again.
+  const sortAll = (task: TaskContext): Sorted<T, K> | Promise<Sorted<T, K>> => {
+    const done = andThen(sortInTurns(shuffle.blocks(0).flat(), order, task), (rows): Sorted<T, K> => {
+      sorted = { rows, bounds: cut(rows, numPartitions, order) };
+      return sorted;
+    });
+    if (isPromise(done)) {
+      done.catch(() => {
+        sorted = undefined;
+      });
+    }
+    return done;
+  };
   return rdd.context.rdd<T>({
     name,
     numPartitions,
     dependencies: [shuffle],
-    pipe: (partition, _, push) => {
-      if (sortedVersion !== shuffle.version) {
-        sorted = shuffle.blocks(0).flat().sort(order);
-        bounds = cut(sorted, numPartitions, order);
-        sortedVersion = shuffle.version;
-      }
-      const end = bounds[partition + 1]!;
-      for (let i = bounds[partition]!; i < end; i++) push(sorted[i]!.row);
+    pipe: (partition, task, push) => {
+      if (sortedVersion !== shuffle.version) sorted = undefined;
+      sortedVersion = shuffle.version;
+      sorted ??= sortAll(task);
+      return andThen(sorted, ({ rows, bounds }) =>
+        pushRows(rows, ({ row }) => push(row), task, bounds[partition], bounds[partition + 1]),
+      );
     },
   });
 }
@@ -89,9 +106,11 @@ export function repartitionAndSort<K, V>(
     partitioner,
     dependencies: [placed],
     pipe: (partition, task, push) =>
-      andThen(rowsOf(placed, partition, task), (rows) => {
-        rows.sort((a, b) => compare(a[0], b[0]));
-        for (let i = 0; i < rows.length; i++) push(rows[i]!);
-      }),
+      andThen(rowsOf(placed, partition, task), (rows) =>
+        andThen(
+          sortInTurns(rows, (a, b) => compare(a[0], b[0]), task),
+          (sorted) => pushRows(sorted, push, task),
+        ),
+      ),
   });
 }

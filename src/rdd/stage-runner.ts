@@ -56,11 +56,15 @@ export class StageRunner {
     const failures = new Map<number, unknown>();
     let next = 0;
     const lane = async (): Promise<void> => {
-      while (next < partitions.length && failures.size === 0) {
+      for (;;) {
+        // One after the other: the data of several at once would push each other out of the processor's caches.
+        const free = this.#turns.free();
+        if (free !== undefined) await free;
+        if (next >= partitions.length || failures.size > 0) return;
         const index = next++;
         try {
           results[index] = await this.#runTask(rdd, partitions[index]!, work);
-          if (this.#turns.isOver) await this.#turns.give();
+          if (this.#turns.isOver) await this.#turns.give(partitions[index]);
         } catch (error) {
           failures.set(index, error);
         }
@@ -80,7 +84,13 @@ export class StageRunner {
       if (this.#signal.aborted) throw this.#cancelled(rdd);
       try {
         if (attempt > 0) await beforeRetry();
-        const context: TaskContext = { partition, attempt, signal: this.#signal, stageName: rdd.name };
+        const context: TaskContext = {
+          partition,
+          attempt,
+          signal: this.#signal,
+          stageName: rdd.name,
+          turns: this.#turns,
+        };
         return await runOnce(context, () => task(partition, context));
       } catch (error) {
         if (this.#signal.aborted) throw this.#cancelled(rdd);

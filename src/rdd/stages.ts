@@ -52,22 +52,22 @@ export interface Cell<K, C> {
 /** `own`, if given, turns the first value of a cell into one that a merging function may change. */
 type Own<C> = ((value: C) => C) | undefined;
 
-/** Combines by key, before and behind a shuffle. Cells come in the order in which their keys were first seen. */
+/** Combines by key, before and behind a shuffle. Both call `add` with the cell of a key when they first see it. */
 export interface CombineStage {
-  /** Takes rows; `cells` grows with them. */
   readonly combine: <K, V, C>(
     identityOf: (key: K) => unknown,
     create: (value: V) => C,
     mergeValue: (combined: C, value: V) => C,
     own: Own<C>,
-  ) => { readonly push: Push<readonly [K, V]>; readonly cells: readonly Cell<K, C>[] };
-  /** One cell per key, made of those of all blocks: the first one of each key is changed and given back. */
+    add: (cell: Cell<K, C>) => void,
+  ) => Push<readonly [K, V]>;
+  /** Merges the cells of blocks, which it is given one after the other, from the first to the last. Changes the first cell of each key. */
   readonly merge: <K, C>(
-    blocks: readonly (readonly Cell<K, C>[])[],
     identityOf: (key: K) => unknown,
     mergeCombiners: (a: C, b: C) => C,
     own: Own<C>,
-  ) => readonly Cell<K, C>[];
+    add: (cell: Cell<K, C>) => void,
+  ) => (block: readonly Cell<K, C>[], start: number, end: number, isFirst: boolean, isLast: boolean) => void;
 }
 
 /** The class of the cells is made here, so that an own copy also has its own field representation. */
@@ -84,18 +84,17 @@ export function makeCombineStage(): CombineStage {
     }
   }
   // Texts and numbers are their own identity, but for a text that begins with the mark of the others: see keyIdentity.
-  const combine: CombineStage['combine'] = (identityOf, create, mergeValue, own) => {
-    const cells: KeyCell<unknown, unknown>[] = [];
+  const combine: CombineStage['combine'] = (identityOf, create, mergeValue, own, add) => {
     const cellOf = new Map();
-    const push = (row: readonly [never, never]): void => {
-      const key: unknown = row[0];
+    return (row) => {
+      const key = row[0];
       const isPlain = typeof key === 'string' ? key.charCodeAt(0) !== 0 : typeof key === 'number';
-      const identity = isPlain ? key : identityOf(row[0]);
+      const identity = isPlain ? key : identityOf(key);
       const cell = cellOf.get(identity);
       if (cell === undefined) {
         const added = new KeyCell(key, create(row[1]), own === undefined);
         cellOf.set(identity, added);
-        cells.push(added);
+        add(added);
         return;
       }
       if (!cell.isOwned && own !== undefined) {
@@ -104,24 +103,20 @@ export function makeCombineStage(): CombineStage {
       }
       cell.value = mergeValue(cell.value, row[1]);
     };
-    return { push, cells } as never;
   };
-  const merge: CombineStage['merge'] = (blocks, identityOf, mergeCombiners, own) => {
-    const cells = [];
+  const merge: CombineStage['merge'] = (identityOf, mergeCombiners, own, add) => {
     const cellOf = new Map();
-    for (let b = 0; b < blocks.length; b++) {
-      const block = blocks[b]!;
-      const isLast = b === blocks.length - 1;
-      for (let i = 0; i < block.length; i++) {
+    return (block, start, end, isFirst, isLast) => {
+      for (let i = start; i < end; i++) {
         const cell = block[i]!;
-        const key: unknown = cell.key;
+        const key = cell.key;
         const isPlain = typeof key === 'string' ? key.charCodeAt(0) !== 0 : typeof key === 'number';
-        const identity = isPlain ? key : identityOf(cell.key);
+        const identity = isPlain ? key : identityOf(key);
         // Keys of the first block differ from each other, and after the last one nobody looks for them.
-        const known = b === 0 ? undefined : cellOf.get(identity);
+        const known = isFirst ? undefined : cellOf.get(identity);
         if (known === undefined) {
           if (!isLast) cellOf.set(identity, cell);
-          cells.push(cell);
+          add(cell);
           continue;
         }
         if (!known.isOwned && own !== undefined) {
@@ -130,8 +125,7 @@ export function makeCombineStage(): CombineStage {
         }
         known.value = mergeCombiners(known.value, cell.value);
       }
-    }
-    return cells;
+    };
   };
   return { combine, merge };
 }

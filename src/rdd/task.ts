@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Turns } from '../base/turns.ts';
 import type { RDD } from './rdd.ts';
 
 /** What a running task knows of itself. */
@@ -10,6 +11,8 @@ export interface TaskContext {
   readonly signal: AbortSignal;
   /** Name of the RDD the stage ends in, for messages. */
   readonly stageName: string;
+  /** For RDDs, see row-loops.ts. Undefined: nobody else needs this thread's event loop. */
+  readonly turns?: Turns | undefined;
 }
 
 /** The task this code runs in, as Spark's TaskContext.get(); undefined outside of tasks, as in the body of foreachRDD. */

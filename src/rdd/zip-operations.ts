@@ -1,5 +1,6 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { RDD } from './rdd.ts';
+import { pushAll } from './row-loops.ts';
 import { ShuffleDependency } from './shuffle-dependency.ts';
 import { andThen, pipeOther, rowsOf, type TaskContext } from './task.ts';
 import { checkFunction } from './validation.ts';
@@ -48,9 +49,7 @@ export function zipPartitions<U>(first: RDD<unknown>, args: readonly unknown[]):
     numPartitions: first.numPartitions,
     dependencies: sides,
     pipe: (partition, task, push) =>
-      andThen(rowsOfAll(sides, partition, task), (rows) => {
-        for (const row of f(...rows)) push(row);
-      }),
+      andThen(rowsOfAll(sides, partition, task), (rows) => pushAll(f(...rows), push, task)),
   });
 }
 

@@ -40,9 +40,10 @@ export interface Source<T> {
   adopt(plan: SourcePlan): void;
   /**
    * Pushes the rows of one partition of `plan` in order, in chunks. May run again for the same plan until `committed`.
-   * A push must not keep the array.
+   * When a push returns a promise, the chunk is not dealt with before: wait for it, then push the next one. That is how the
+   * event loop has its turn while much is read.
    */
-  read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void>;
+  read(plan: SourcePlan, partition: number, push: PushChunk<T>): Promise<void>;
   /**
    * Makes `read` work on an instance of a worker thread: it is never started, plans nothing and is told of no commit, and
    * any thread may read any partition of a plan that the driver's instance has made. Absent: the driver's thread reads, and
@@ -63,6 +64,9 @@ export interface Source<T> {
   /** Idempotent; rejects pending reads with CANCELLED. */
   stop(): Promise<void>;
 }
+
+/** The array must stay as it is until the promise, if there is one, has resolved. */
+export type PushChunk<T> = (chunk: readonly T[]) => void | Promise<void>;
 
 export interface SourceDelivery {
   readonly guarantee: 'exactly once' | 'at least once' | 'at most once';

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { TidemarkError } from '../base/errors.ts';
-import type { Source, SourcePlan, SourceStart } from '../sources/source.ts';
+import type { PushChunk, Source, SourcePlan, SourceStart } from '../sources/source.ts';
 
 interface Arrival<T> {
   readonly timeMs: number;
@@ -114,9 +114,9 @@ class MemoryTopicSource<T> implements Source<T> {
     this.#position = plan.position as Position;
   }
 
-  async read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void> {
+  async read(plan: SourcePlan, partition: number, push: PushChunk<T>): Promise<void> {
     if (this.#isFenced) throw fenced(this.#topic.name, this.#topic.owner);
-    push(this.#topic.rows(plan.partitions[partition] as OffsetRange));
+    await push(this.#topic.rows(plan.partitions[partition] as OffsetRange));
   }
 
   committed(): void {}

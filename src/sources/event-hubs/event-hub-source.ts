@@ -1,7 +1,16 @@
 import { type Clock, SystemClock } from '../../base/clock.ts';
 import { invariant, TidemarkError } from '../../base/errors.ts';
 import { type Random, SystemRandom } from '../../base/random.ts';
-import type { Divisible, DriverLine, RateControlled, Source, SourceLine, SourcePlan, SourceStart } from '../source.ts';
+import type {
+  Divisible,
+  DriverLine,
+  PushChunk,
+  RateControlled,
+  Source,
+  SourceLine,
+  SourcePlan,
+  SourceStart,
+} from '../source.ts';
 import { batchLimit, shareBatch } from './batch-shares.ts';
 import { DividedFeeds } from './divided-feeds.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
@@ -228,7 +237,7 @@ class DirectEventHubSource implements EventHubSource {
     this.#feeds.adopt(parsePosition(plan.position).partitions);
   }
 
-  async read(plan: SourcePlan, partition: number, push: (chunk: readonly EventHubEvent[]) => void): Promise<void> {
+  async read(plan: SourcePlan, partition: number, push: PushChunk<EventHubEvent>): Promise<void> {
     await this.#opened;
     this.#throwIfOver();
     await this.#feeds.read(parseRange(plan.partitions[partition]), push);

@@ -1,3 +1,4 @@
+import type { PushChunk } from '../source.ts';
 import type { ShareClaim } from './batch-shares.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
 import type { EventHubRange, LostRange, PartitionStart } from './event-hub-position.ts';
@@ -54,7 +55,7 @@ export interface Feeds {
   adopt(next: NextNumbers): void;
   /** Everything below is committed. */
   free(next: NextNumbers): void;
-  read(range: EventHubRange, push: (chunk: readonly EventHubEvent[]) => void): Promise<void>;
+  read(range: EventHubRange, push: PushChunk<EventHubEvent>): Promise<void>;
   /** Idempotent. */
   stop(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { invariant, type TidemarkError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
+import type { PushChunk } from '../source.ts';
 import type { EventHubEvent } from './event-hub-event.ts';
 import type { EventHubSettings, EventHubWarning } from './event-hub-options.ts';
 import type { EventHubRange } from './event-hub-position.ts';
@@ -57,7 +58,7 @@ export class LocalFeeds implements Feeds {
     this.#each(next, (feed, number) => feed.free(number));
   }
 
-  read(range: EventHubRange, push: (chunk: readonly EventHubEvent[]) => void): Promise<void> {
+  read(range: EventHubRange, push: PushChunk<EventHubEvent>): Promise<void> {
     const feed = this.#feed(range.partitionId);
     invariant(feed, `The plan names partition ${range.partitionId}, which this source does not read.`);
     return feed.read(range, push);

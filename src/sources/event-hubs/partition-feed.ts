@@ -1,4 +1,5 @@
 import { TidemarkError } from '../../base/errors.ts';
+import type { PushChunk } from '../source.ts';
 import type { ArrivedEvents } from './arrived-events.ts';
 import type { ShareClaim } from './batch-shares.ts';
 import { creditToGrant } from './credit.ts';
@@ -156,19 +157,24 @@ export class PartitionFeed implements Feed, LinkOwner {
   }
 
   /** @throws SOURCE_UNAVAILABLE, DATA_LOSS, SOURCE_FENCED, SOURCE_RECREATED, CANCELLED */
-  async read(range: EventHubRange, push: (chunk: readonly EventHubEvent[]) => void): Promise<void> {
+  async read(range: EventHubRange, push: PushChunk<EventHubEvent>): Promise<void> {
     if (this.#over) throw this.#over;
     if (range.from === range.to) return;
     const run = this.#buffer.runFrom(range.from);
-    if (run && run.from === range.from && run.to >= range.to) return this.#push(range.from, range.to, push); // F3
+    let rest = range;
+    if (run && run.from === range.from && run.to >= range.to) {
+      const next = await this.#push(range.from, range.to, push); // F3
+      if (next === range.to) return;
+      rest = { ...range, from: next };
+    }
     // Waiting reads may set the link back to an earlier place, so one at a time.
-    const turn = this.#readLane.then(() => this.#readWaiting(range, push));
+    const turn = this.#readLane.then(() => this.#readWaiting(rest, push));
     this.#readLane = turn.catch(() => undefined);
     return turn;
   }
 
   /** A recorded range that has not arrived (completely), or was larger than the buffer and has been let go. */
-  async #readWaiting(range: EventHubRange, push: (chunk: readonly EventHubEvent[]) => void): Promise<void> {
+  async #readWaiting(range: EventHubRange, push: PushChunk<EventHubEvent>): Promise<void> {
     const { clock, settings } = this.#surroundings;
     if (range.from < this.#buffer.start) {
       this.#buffer.reset(range.from);
@@ -181,8 +187,7 @@ export class PartitionFeed implements Feed, LinkOwner {
       const run = this.#buffer.runFrom(next);
       if (run && run.from < range.to) {
         const to = Math.min(run.to, range.to);
-        this.#push(run.from, to, push);
-        next = to;
+        next = await this.#push(run.from, to, push);
         dueMs = clock.now() + settings.readTimeoutMs;
       } else if (this.#buffer.end >= range.to) {
         // Nothing more is held below range.to: the rest was reported lost.
@@ -196,8 +201,19 @@ export class PartitionFeed implements Feed, LinkOwner {
     }
   }
 
-  #push(from: number, to: number, push: (chunk: readonly EventHubEvent[]) => void): void {
-    for (let next = from; next < to; next += chunkRows) push(this.#buffer.slice(next, Math.min(next + chunkRows, to)));
+  /** Resolves with where it came to: while a push was waited for, a waiting read may have set the buffer back. */
+  async #push(from: number, to: number, push: PushChunk<EventHubEvent>): Promise<number> {
+    let next = from;
+    while (next < to) {
+      const end = Math.min(next + chunkRows, to);
+      const pushed = push(this.#buffer.slice(next, end));
+      next = end;
+      if (pushed === undefined) continue;
+      await pushed;
+      const run = this.#buffer.runFrom(next);
+      if (next < to && (run?.from !== next || run.to < to)) break;
+    }
+    return next;
   }
 
   get next(): number {

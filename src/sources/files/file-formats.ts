@@ -1,11 +1,10 @@
 import { TidemarkError } from '../../base/errors.ts';
 import { LineSplitter } from '../sockets/lines.ts';
+import type { PushChunk } from '../source.ts';
 import type { FileInfo } from './file-folder.ts';
 
-type Push<T> = (rows: readonly T[]) => void;
-
 /** Makes rows of a file, whose bytes come in chunks. */
-export type FileFormat<T> = (chunks: AsyncIterable<Uint8Array>, file: FileInfo, push: Push<T>) => Promise<void>;
+export type FileFormat<T> = (chunks: AsyncIterable<Uint8Array>, file: FileInfo, push: PushChunk<T>) => Promise<void>;
 
 /** What a program makes of a whole file. */
 export type FileReader<T> = (
@@ -20,8 +19,8 @@ const pushedRowsMax = 1024;
 /** Lines of UTF-8. */
 export const textFormat: FileFormat<string> = async (chunks, _file, push) => {
   const splitter = new LineSplitter();
-  for await (const chunk of chunks) push(splitter.push(chunk));
-  push(splitter.end());
+  for await (const chunk of chunks) await push(splitter.push(chunk));
+  await push(splitter.end());
 };
 
 /** Records of a fixed length. @throws INPUT_MALFORMED when the last one is cut. */
@@ -34,7 +33,7 @@ export function recordFormat(recordBytes: number): FileFormat<Uint8Array> {
       const records: Uint8Array[] = [];
       for (let at = 0; at < whole; at += recordBytes)
         records.push(new Uint8Array(bytes.subarray(at, at + recordBytes)));
-      push(records);
+      await push(records);
       rest = bytes.subarray(whole);
     }
     if (rest.length === 0) return;
@@ -62,9 +61,9 @@ export function readerFormat<T>(read: FileReader<T>): FileFormat<T> {
     for await (const row of await read(parts.length === 1 ? parts[0]! : Buffer.concat(parts), file)) {
       rows.push(row);
       if (rows.length < pushedRowsMax) continue;
-      push(rows);
+      await push(rows);
       rows = [];
     }
-    push(rows);
+    await push(rows);
   };
 }

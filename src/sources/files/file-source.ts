@@ -4,7 +4,7 @@ import { positiveInteger, requireKnownOptions } from '../../base/options.ts';
 import { Duration } from '../../base/time.ts';
 import { type StoreOptions, storeOptionNames } from '../../storage/open-store.ts';
 import { durationMs } from '../receiver/receiver-options.ts';
-import type { Source, SourcePlan, SourceReading, SourceStart } from '../source.ts';
+import type { PushChunk, Source, SourcePlan, SourceReading, SourceStart } from '../source.ts';
 import type { FileFolder, FileInfo, ListedFile } from './file-folder.ts';
 import { type FileFormat, type FileReader, readerFormat, recordFormat, textFormat } from './file-formats.ts';
 import { lookBackMs, newFiles, rememberMs } from './new-files.ts';
@@ -170,7 +170,7 @@ class FileSource<T> implements Source<T> {
     this.#position = plan.position as FilePosition;
   }
 
-  async read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void> {
+  async read(plan: SourcePlan, partition: number, push: PushChunk<T>): Promise<void> {
     const planned = plan.partitions[partition] as PlannedFile;
     const path = this.#folder.pathOf(planned.key);
     const file = { ...planned, path, name: planned.key.slice(planned.key.lastIndexOf('/') + 1) };

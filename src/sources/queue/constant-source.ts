@@ -1,4 +1,4 @@
-import type { Source, SourcePlan } from '../source.ts';
+import type { PushChunk, Source, SourcePlan } from '../source.ts';
 
 /** The same rows in every batch. Source: Spark's `ConstantInputDStream`. Recoverable as long as the program gives the same rows. */
 export function constantSource<T>(rows: readonly T[]): Source<T> {
@@ -26,8 +26,8 @@ class ConstantSource<T> implements Source<T> {
 
   adopt(): void {}
 
-  async read(_plan: SourcePlan, _partition: number, push: (chunk: readonly T[]) => void): Promise<void> {
-    push(this.#rows);
+  async read(_plan: SourcePlan, _partition: number, push: PushChunk<T>): Promise<void> {
+    await push(this.#rows);
   }
 
   async startReading(): Promise<void> {}

@@ -1,5 +1,5 @@
 import { TidemarkError } from '../../base/errors.ts';
-import type { Source, SourcePlan, SourceStart } from '../source.ts';
+import type { PushChunk, Source, SourcePlan, SourceStart } from '../source.ts';
 
 /** What a queue holds: rows, or an RDD of them. */
 export type QueueEntry<T> = readonly T[] | CollectableRows<T>;
@@ -66,8 +66,8 @@ class QueueSource<T> implements Source<T> {
     this.#position = plan.position as number;
   }
 
-  async read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void> {
-    push(this.#planned.get(plan.position as number)?.[partition] ?? []);
+  async read(plan: SourcePlan, partition: number, push: PushChunk<T>): Promise<void> {
+    await push(this.#planned.get(plan.position as number)?.[partition] ?? []);
   }
 
   committed(plan: SourcePlan): void {

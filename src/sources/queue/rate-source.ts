@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { TidemarkError } from '../../base/errors.ts';
 import { positiveInteger, requireKnownOptions } from '../../base/options.ts';
-import type { Source, SourcePlan, SourceStart } from '../source.ts';
+import type { PushChunk, Source, SourcePlan, SourceStart } from '../source.ts';
 
 /** A row of Spark's rate source. */
 export interface RateRow {
@@ -85,11 +85,13 @@ class RateSource implements Source<RateRow> {
     this.#position = plan.position as RatePosition;
   }
 
-  async read(plan: SourcePlan, partition: number, push: (chunk: readonly RateRow[]) => void): Promise<void> {
+  async read(plan: SourcePlan, partition: number, push: PushChunk<RateRow>): Promise<void> {
     const { startMs, from, to } = plan.partitions[partition] as RateRange;
     for (let at = from; at < to; at += chunkRows) {
       const length = Math.min(chunkRows, to - at);
-      push(Array.from({ length }, (_, i) => ({ value: at + i, timestampMs: this.#timestampMs(startMs, at + i) })));
+      await push(
+        Array.from({ length }, (_, i) => ({ value: at + i, timestampMs: this.#timestampMs(startMs, at + i) })),
+      );
     }
   }
 

@@ -1,5 +1,5 @@
 import { TidemarkError } from '../../base/errors.ts';
-import type { RateControlled, Source, SourceDelivery, SourcePlan, SourceStart } from '../source.ts';
+import type { PushChunk, RateControlled, Source, SourceDelivery, SourcePlan, SourceStart } from '../source.ts';
 import type { BlockKeeper } from './block-keeper.ts';
 import { LoggedBlocks } from './logged-blocks.ts';
 import { MemoryBlocks } from './memory-blocks.ts';
@@ -88,8 +88,8 @@ class ReceivedSource<T> implements ReceiverSource<T> {
     this.#running().blocks.takeUpTo(plan.position as number);
   }
 
-  async read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void> {
-    push(await this.#running().blocks.read(plan.partitions[partition]));
+  async read(plan: SourcePlan, partition: number, push: PushChunk<T>): Promise<void> {
+    await push(await this.#running().blocks.read(plan.partitions[partition]));
   }
 
   describePlan({ partitions }: SourcePlan): string {

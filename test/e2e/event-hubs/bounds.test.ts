@@ -71,7 +71,7 @@ describe('what the source holds', () => {
       { partitionId: '1', from: 0, to: 5 },
     ]);
     const chunks: number[] = [];
-    await started.source.read(plan, 0, (chunk) => chunks.push(chunk.length));
+    await started.source.read(plan, 0, (chunk) => void chunks.push(chunk.length));
     expect(chunks).toEqual([95]);
     expect(started.source.backlog()).toBe(1_910);
   });
@@ -81,7 +81,7 @@ describe('what the source holds', () => {
     await using started = await startSource(emulator);
     await until(() => started.source.statistics()[0]!.buffered === 9_000, 'all events are here');
     const chunks: number[] = [];
-    await started.source.read(await started.source.plan(), 0, (chunk) => chunks.push(chunk.length));
+    await started.source.read(await started.source.plan(), 0, (chunk) => void chunks.push(chunk.length));
     expect(chunks).toEqual([4_096, 4_096, 808]);
   });
 

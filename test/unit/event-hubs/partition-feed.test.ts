@@ -111,7 +111,7 @@ describe('a partition', () => {
     connection.send(5, 6, 7, 6, 5, 7, 8);
     expect(feed.statistics).toMatchObject({ received: 4, duplicates: 3, buffered: 4 });
     const numbers: number[] = [];
-    await feed.read(feed.take(4), (chunk) => numbers.push(...chunk.map((event) => event.sequenceNumber)));
+    await feed.read(feed.take(4), (chunk) => void numbers.push(...chunk.map((event) => event.sequenceNumber)));
     expect(numbers).toEqual([5, 6, 7, 8]);
   });
 
@@ -125,7 +125,7 @@ describe('a partition', () => {
     connection.sendTogether(11, 12);
     expect(feed.statistics.credit).toBe(credit - 2);
     const rows: unknown[] = [];
-    await feed.read(feed.take(8), (chunk) => rows.push(...chunk));
+    await feed.read(feed.take(8), (chunk) => void rows.push(...chunk));
     expect(rows).toEqual([5, 6, 7, 8, 9, 10, 11, 12].map((n) => eventOf(n)));
   });
 

@@ -29,8 +29,8 @@ describe('RDD actions', () => {
           expect(await rdd.min()).toBe(ascending[0]);
           expect(await rdd.max()).toBe(ascending.at(-1));
         } else {
-          for (const action of [rdd.first(), rdd.reduce((a) => a), rdd.min(), rdd.max()]) {
-            await expect(action).rejects.toMatchObject({ code: 'EMPTY_COLLECTION' });
+          for (const action of [() => rdd.first(), () => rdd.reduce((a) => a), () => rdd.min(), () => rdd.max()]) {
+            await expect(action()).rejects.toMatchObject({ code: 'EMPTY_COLLECTION' });
           }
         }
       }),

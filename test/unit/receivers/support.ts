@@ -73,7 +73,7 @@ export function startWith(
 /** All rows of a plan, partition by partition. */
 export async function rowsOf<T>(source: Source<T>, plan: SourcePlan): Promise<T[]> {
   const rows: T[] = [];
-  for (let i = 0; i < plan.partitions.length; i++) await source.read(plan, i, (chunk) => rows.push(...chunk));
+  for (let i = 0; i < plan.partitions.length; i++) await source.read(plan, i, (chunk) => void rows.push(...chunk));
   return rows;
 }
 

@@ -175,8 +175,8 @@ describe('between two turns of the event loop', () => {
       expect(rows).toBeGreaterThan(0);
       expect(clock.nowMs).toBeGreaterThan(1000);
       expect(clock.longestMs).toBeLessThan(stretchMsMax + lateMsMax);
-      // And not all the time, either.
-      expect(clock.turns).toBeLessThan(clock.nowMs / stretchMsMax + 1);
+      // And not all the time, either: a task that begins while others are paused waits for a turn of its own.
+      expect(clock.turns).toBeLessThan((1.05 * clock.nowMs) / stretchMsMax + 1);
     },
   );
 
