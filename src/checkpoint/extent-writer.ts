@@ -1,4 +1,4 @@
-import { sha256Hex } from '../base/checksum.ts';
+import { ByteTurns } from '../base/byte-turns.ts';
 import { invariant } from '../base/errors.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { CheckpointSettings } from './checkpoint-options.ts';
@@ -35,8 +35,9 @@ export async function writeExtents(
 ): Promise<{ readonly parts: readonly (readonly Part[])[]; readonly objects: readonly string[] }> {
   const packs = pack(extents, settings.segmentBytesMax, aloneFromBytes);
   const objects = packs.map((_, index) => nameOf(index, settings.random.id()));
+  const turns = new ByteTurns();
   await mapBounded(packs, uploadsMax, async (pack, index) => {
-    const bytes = pack.length === 1 ? pack[0]!.bytes : Buffer.concat(pack.map((part) => part.bytes));
+    const bytes = pack.length === 1 ? pack[0]!.bytes : await turns.concat(pack.map((part) => part.bytes));
     const name = objects[index]!;
     const put = await putUntilKnown(store, settings, name, bytes, settings.random.id(), 'through refusals');
     invariant(put.status === 'done', `The fresh name "${name}" is taken.`);
@@ -45,7 +46,8 @@ export async function writeExtents(
   for (const [index, pack] of packs.entries()) {
     let offset = 0;
     for (const { extent, bytes } of pack) {
-      parts[extent]!.push({ object: objects[index]!, offset, length: bytes.length, sha256: sha256Hex(bytes) });
+      const sha256 = await turns.sha256Hex(bytes);
+      parts[extent]!.push({ object: objects[index]!, offset, length: bytes.length, sha256 });
       offset += bytes.length;
     }
   }

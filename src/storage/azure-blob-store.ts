@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { BlobDownloadResponseParsed, ContainerClient } from '@azure/storage-blob';
+import { ByteTurns } from '../base/byte-turns.ts';
 import { SystemClock } from '../base/clock.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { SystemRandom } from '../base/random.ts';
@@ -162,7 +162,7 @@ export class AzureBlobStore implements ObjectStore {
       );
     }
     const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const md5 = createHash('md5').update(body).digest();
+    const md5 = await new ByteTurns().md5(body);
     const blob = this.#client.getBlockBlobClient(this.#root + name);
     let mayHaveArrived = false;
     try {
