@@ -11,9 +11,11 @@ import {
   type EncodedEntries,
   type EncodePass,
   type NewEntry,
+  newStamp,
   type Pane,
   type Stamp,
   type StoredCell,
+  type Summand,
 } from './pane.ts';
 import { readBody, schemaAt, writeGap } from './state-codec.ts';
 
@@ -55,7 +57,8 @@ export class ArenaPane implements Pane {
 
   set(id: KeyIdentity, entry: NewEntry): void {
     const arena = this.#arenaOf(entry.keyHash);
-    this.#setAt(arena, arena.find(entry.keyHash, id), entry);
+    const isKnown = entry.slot >= 0 && entry.epoch === arena.epoch;
+    this.#setAt(arena, isKnown ? entry.slot : arena.find(entry.keyHash, id), entry);
   }
 
   /** Compares bytes with bytes: no key becomes a text. */
@@ -99,7 +102,7 @@ export class ArenaPane implements Pane {
     this.#size -= 1;
   }
 
-  clear({ from, to }: BucketRange, visit: (stamp: Stamp) => void): void {
+  clear({ from, to }: BucketRange, visit: (entry: Summand) => void): void {
     for (let bucket = from; bucket < to; bucket++) {
       this.#stampsOf(bucket, visit);
       this.#size -= this.#arenas[bucket]?.size ?? 0;
@@ -158,18 +161,18 @@ export class ArenaPane implements Pane {
     return ids;
   }
 
-  *stamps(visit: (stamp: Stamp) => void): Steps {
+  *stamps(visit: (entry: Summand) => void): Steps {
     for (let bucket = 0; bucket < bucketCount; bucket++) {
       this.#stampsOf(bucket, visit);
       yield;
     }
   }
 
-  #stampsOf(bucket: number, visit: (stamp: Stamp) => void): void {
+  #stampsOf(bucket: number, visit: (entry: Summand) => void): void {
     const arena = this.#arenas[bucket];
     if (arena === undefined) return;
     // All that is asked of the hash is the bucket.
-    const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: bucket };
+    const stamp = { ...newStamp(), keyHash: bucket };
     for (const slot of arena.slots()) {
       stampAt(arena, slot, stamp);
       visit(stamp);
@@ -231,6 +234,8 @@ class ArenaCell implements StoredCell {
 function stampAt(arena: EntryArena, slot: number, stamp: Stamp): void {
   stamp.hash = arena.hashOf(slot);
   stamp.size = arena.endOf(slot) - arena.startOf(slot);
+  stamp.slot = slot;
+  stamp.epoch = arena.epoch;
   stamp.schema = schemaAt(arena.bytes, skipKeyAt(arena.bytes, arena.startOf(slot)));
 }
 

@@ -1,19 +1,19 @@
 import { type BucketRange, bucketCount, bucketOf } from '../base/buckets.ts';
 import { Fingerprint } from './fingerprint.ts';
-import type { Stamp } from './pane.ts';
+import type { Summand } from './pane.ts';
 
 /** What a table holds per bucket, over all partitions and panes: fingerprint, and bytes of the encoded entries. */
 export class BucketSums {
   readonly #fingerprints: (Fingerprint | undefined)[] = new Array(bucketCount).fill(undefined);
   readonly #bytes = new Float64Array(bucketCount);
 
-  add({ keyHash, hash, schema, size }: Stamp): void {
+  add({ keyHash, hash, schema, size }: Summand): void {
     const bucket = bucketOf(keyHash);
     this.#at(bucket).add(hash, schema);
     this.#bytes[bucket]! += size;
   }
 
-  subtract({ keyHash, hash, schema, size }: Stamp): void {
+  subtract({ keyHash, hash, schema, size }: Summand): void {
     const bucket = bucketOf(keyHash);
     this.#at(bucket).subtract(hash, schema);
     this.#bytes[bucket]! -= size;

@@ -12,6 +12,7 @@ import {
   type Pane,
   type Stamp,
   type StoredCell,
+  type Summand,
 } from './pane.ts';
 import { readBody, writeEntry, writeGap } from './state-codec.ts';
 
@@ -102,7 +103,7 @@ export class CellPane implements Pane {
     this.#cells.delete(id);
   }
 
-  clear({ from, to }: BucketRange, visit: (stamp: Stamp) => void): void {
+  clear({ from, to }: BucketRange, visit: (entry: Summand) => void): void {
     this.#changes += 1;
     for (const [id, cell] of this.#cells) {
       const bucket = bucketOf(cell.keyHash);
@@ -140,7 +141,7 @@ export class CellPane implements Pane {
     return ids;
   }
 
-  *stamps(visit: (stamp: Stamp) => void): Steps {
+  *stamps(visit: (entry: Summand) => void): Steps {
     let count = 0;
     for (const cell of this.#cells.values()) {
       visit(cell);
@@ -159,7 +160,21 @@ export class CellPane implements Pane {
       const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       yield [
         id,
-        { source, start: 0, end: source.length, keyHash, hash, timeMs, schema, ordinal, isPlaced: true, isDirty, cell },
+        {
+          source,
+          start: 0,
+          end: source.length,
+          keyHash,
+          hash,
+          timeMs,
+          schema,
+          ordinal,
+          isPlaced: true,
+          slot: -1,
+          epoch: 0,
+          isDirty,
+          cell,
+        },
       ];
     }
   }
@@ -200,9 +215,10 @@ function decodedOf({ cell, source, start }: NewEntry): unknown {
   return cell === undefined ? readBody(source, skipKeyAt(source, start)).value : cell.value;
 }
 
-function copyStamp(from: Stamp, to: Stamp): void {
+function copyStamp(from: Cell, to: Stamp): void {
   to.hash = from.hash;
   to.schema = from.schema;
   to.size = from.size;
   to.keyHash = from.keyHash;
+  to.slot = -1;
 }

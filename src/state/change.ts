@@ -2,7 +2,7 @@ import type { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
 import { hashIdentity, readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
 import { copyPlain } from '../base/plain-data.ts';
-import type { NewEntry, Stamp, StoredCell } from './pane.ts';
+import type { NewEntry, Stamp, StoredCell, Summand } from './pane.ts';
 import { readBody, writeEntry } from './state-codec.ts';
 
 /** What the changes of a partition in one attempt have in common. */
@@ -17,7 +17,7 @@ const noBytes = Buffer.alloc(0);
  * A key that the running batch has written. What sealing finds out makes it an entry for the pane. All of a batch are alive
  * at once and are moved by the collector, so they are kept small.
  */
-export class Change implements StoredCell, NewEntry, Stamp {
+export class Change implements StoredCell, NewEntry, Summand {
   key: unknown;
   value: unknown;
   readonly timeMs: number;
@@ -28,6 +28,8 @@ export class Change implements StoredCell, NewEntry, Stamp {
   keyHash = 0;
   hash = 0;
   ordinal = 0;
+  slot = -1;
+  epoch = 0;
   cell: Change | undefined;
   /** Of the committed entry it replaces; size 0: there is none. */
   #sizeBefore = 0;
@@ -68,6 +70,8 @@ export class Change implements StoredCell, NewEntry, Stamp {
     this.#sizeBefore = before?.size ?? 0;
     this.#hashBefore = before?.hash ?? 0;
     this.#schemaBefore = before?.schema ?? 0;
+    this.slot = before?.slot ?? -1;
+    this.epoch = before?.epoch ?? 0;
   }
 
   stampBefore(stamp: Stamp): Stamp {

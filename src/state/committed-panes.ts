@@ -7,7 +7,7 @@ import { ArenaPane } from './arena-pane.ts';
 import type { BucketSums } from './bucket-sums.ts';
 import { CellPane } from './cell-pane.ts';
 import type { Change } from './change.ts';
-import type { Pane, Stamp } from './pane.ts';
+import { newStamp, type Pane, type Summand } from './pane.ts';
 import { RemovedKeys } from './removed-keys.ts';
 import { type ExtentScanner, writeGroupHead } from './state-codec.ts';
 import type { ValueSchema } from './state-schema.ts';
@@ -22,6 +22,9 @@ export interface TableShare {
   nextOrdinal: number;
 }
 
+// Of an entry that was read.
+const unknownPlace = { slot: -1, epoch: 0, cell: undefined };
+
 /**
  * The committed entries of one partition, pane by pane. Small panes are kept decoded, large ones as bytes.
  *
@@ -34,7 +37,7 @@ export class CommittedPanes {
   readonly #share: TableShare;
   readonly #panes = new Map<number, Pane>();
   readonly #removed = new RemovedKeys();
-  readonly #before: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
+  readonly #before = newStamp();
 
   constructor(share: TableShare) {
     this.#share = share;
@@ -95,7 +98,7 @@ export class CommittedPanes {
   }
 
   /** An entry with this stamp. */
-  remove(pane: number, id: KeyIdentity, stamp: Stamp): void {
+  remove(pane: number, id: KeyIdentity, stamp: Summand): void {
     this.#share.sums.subtract(stamp);
     this.#panes.get(pane)?.remove(id);
     this.#removed.add(pane, id, stamp.keyHash);
@@ -121,7 +124,7 @@ export class CommittedPanes {
   restore(scanner: ExtentScanner, keyHash: number, isDirty: boolean, expected: number): void {
     const { pane, kind, start, keyEnd, end, timeMs, schema, hash, ordinal, bytes: source } = scanner;
     const { sums } = this.#share;
-    const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash };
+    const stamp = { ...newStamp(), keyHash };
     const target = this.paneFor(pane, this.#missing(pane, expected));
     if (kind === 'removed') {
       const id = identityAt(source, start, keyEnd);
@@ -132,7 +135,7 @@ export class CommittedPanes {
     }
     const isPlaced = kind === 'added';
     sums.add({ keyHash, hash, schema, size: end - start });
-    const entry = { source, start, end, keyHash, hash, timeMs, schema, ordinal, isPlaced, isDirty, cell: undefined };
+    const entry = { source, start, end, keyHash, hash, timeMs, schema, ordinal, isPlaced, isDirty, ...unknownPlace };
     if (target.restore(entry, keyEnd, stamp)) sums.subtract(stamp);
   }
 

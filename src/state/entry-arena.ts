@@ -4,10 +4,23 @@ import { isKeyAt } from '../base/key-bytes.ts';
 
 const flagLive = 1;
 const flagDirty = 2;
+
+// The record of a slot: eight words side by side, since each place in memory that is not at hand costs more than all the
+// arithmetic on it. The last two are the ordinal, as a double.
+const words = 8;
+const ofKeyHash = 0;
+const ofHash = 1;
+const ofStart = 2;
+const ofLength = 3;
+const ofFlags = 4;
+const ofOrdinal = 3; // In doubles.
 const slotsAtFirst = 16;
 const bytesAtFirst = 1024;
 // Small arenas are many, and every step of growing costs them eight allocations.
 const doubledBelow = 512;
+
+// No two arenas have ever the same one.
+let lastEpoch = 0;
 
 /** What the arena keeps of an entry beside its bytes. */
 interface EntryFacts {
@@ -25,26 +38,25 @@ interface EntryFacts {
  * Entries of one bucket as bytes: nothing in it is an object of its own, so the garbage collector never looks at it.
  *
  * In: entries as the log has them (state-codec). Out: where one lies; whole runs of them for an extent, without decoding.
- * One buffer holds the bytes; typed arrays hold, by slot, where an entry lies and what must be known of it; an
+ * One buffer holds the bytes; a table holds, by slot, where an entry lies and what must be known of it; an
  * open-addressed index leads from the hash of a key to its slot.
  *
  * Invariants
  *   A1. Slots are in the order of ordinals, unless `isSorted` is false.
- *   A2. A slot of a living entry changes only in `tidy`.
+ *   A2. A slot of a living entry changes only in `tidy`. While `epoch` is the same, every slot that was found is that key's.
  *
  * A rewrite moves at most one bucket, so no call takes longer than copying one.
  */
 export class EntryArena {
   bytes = Buffer.allocUnsafeSlow(bytesAtFirst);
   #index = new Int32Array(slotsAtFirst * 2);
-  #keyHashes = new Int32Array(slotsAtFirst);
-  #hashes = new Int32Array(slotsAtFirst);
-  #ordinals = new Float64Array(slotsAtFirst);
-  #starts = new Uint32Array(slotsAtFirst);
-  #lengths = new Uint32Array(slotsAtFirst);
-  #flags = new Uint8Array(slotsAtFirst);
+  #records = new Int32Array(slotsAtFirst * words);
+  /** The same memory. */
+  #ordinals = new Float64Array(this.#records.buffer);
   /** Only where times are kept. */
   #times: Float64Array | undefined;
+  #capacity = slotsAtFirst;
+  #epoch = ++lastEpoch;
   #slots = 0;
   #live = 0;
   #dirty = 0;
@@ -53,6 +65,11 @@ export class EntryArena {
   #isSorted = true;
   /** No living entry is older. */
   #oldestMs = Number.POSITIVE_INFINITY;
+
+  /** Another one after slots have changed hands. */
+  get epoch(): number {
+    return this.#epoch;
+  }
 
   get size(): number {
     return this.#live;
@@ -69,81 +86,89 @@ export class EntryArena {
 
   /** Of everything it holds on to. */
   get heldBytes(): number {
-    return this.bytes.length + this.#index.length * 4 + this.#flags.length * 25 + (this.#times?.length ?? 0) * 8;
+    return this.bytes.length + this.#index.length * 4 + this.#capacity * words * 4 + (this.#times?.length ?? 0) * 8;
   }
 
   /** The slot of the key; -1: not there. */
   find(keyHash: number, id: KeyIdentity): number {
     const index = this.#index;
+    const records = this.#records;
     const mask = index.length - 1;
     for (let i = (keyHash >>> 8) & mask; ; i = (i + 1) & mask) {
       const slot = index[i]! - 1;
       if (slot < 0) return -1;
-      if (this.#keyHashes[slot] === keyHash && isKeyAt(this.bytes, this.#starts[slot]!, id)) return slot;
+      if (records[slot * words] === keyHash && isKeyAt(this.bytes, records[slot * words + ofStart]!, id)) return slot;
     }
   }
 
   /** `find` for a key that is at hand as bytes. */
   findBytes(keyHash: number, source: Buffer, start: number, end: number): number {
     const index = this.#index;
+    const records = this.#records;
     const mask = index.length - 1;
     for (let i = (keyHash >>> 8) & mask; ; i = (i + 1) & mask) {
       const slot = index[i]! - 1;
       if (slot < 0) return -1;
-      if (this.#keyHashes[slot] === keyHash && isSame(this.bytes, this.#starts[slot]!, source, start, end)) return slot;
+      if (records[slot * words] !== keyHash) continue;
+      if (isSame(this.bytes, records[slot * words + ofStart]!, source, start, end)) return slot;
     }
   }
 
   startOf(slot: number): number {
-    return this.#starts[slot]!;
+    return this.#records[slot * words + ofStart]!;
   }
 
   endOf(slot: number): number {
-    return this.#starts[slot]! + this.#lengths[slot]!;
+    return this.#records[slot * words + ofStart]! + this.#records[slot * words + ofLength]!;
   }
 
   hashOf(slot: number): number {
-    return this.#hashes[slot]!;
+    return this.#records[slot * words + ofHash]!;
   }
 
   ordinalOf(slot: number): number {
-    return this.#ordinals[slot]!;
+    return this.#ordinals[slot * (words / 2) + ofOrdinal]!;
   }
 
   /** A key that is not there. */
   add(source: Buffer, start: number, end: number, facts: EntryFacts): void {
-    if (this.#slots === this.#flags.length) this.#makeRoomForSlots();
+    if (this.#slots === this.#capacity) this.#makeRoomForSlots();
     const slot = this.#slots++;
-    if (slot > 0 && facts.ordinal < this.#ordinals[slot - 1]!) this.#isSorted = false;
-    this.#keyHashes[slot] = facts.keyHash;
-    this.#ordinals[slot] = facts.ordinal;
-    this.#flags[slot] = flagLive;
+    if (slot > 0 && facts.ordinal < this.ordinalOf(slot - 1)) this.#isSorted = false;
+    this.#records[slot * words + ofKeyHash] = facts.keyHash;
+    this.#ordinals[slot * (words / 2) + ofOrdinal] = facts.ordinal;
+    this.#records[slot * words + ofFlags] = flagLive;
+    this.#records[slot * words + ofLength] = 0;
     this.#live += 1;
-    this.#lengths[slot] = 0;
     this.#place(slot, source, start, end, facts);
     this.#enter(slot);
   }
 
   /** Replaces the entry in the slot; its place in the order stays. */
   replace(slot: number, source: Buffer, start: number, end: number, facts: EntryFacts): void {
-    if (end - start <= this.#lengths[slot]!) {
-      this.#bytesDead += this.#lengths[slot]! - (end - start);
-      source.copy(this.bytes, this.#starts[slot]!, start, end);
-      this.#lengths[slot] = end - start;
+    const records = this.#records;
+    const at = slot * words;
+    const before = records[at + ofLength]!;
+    if (end - start <= before) {
+      this.#bytesDead += before - (end - start);
+      copyBytes(source, start, end, this.bytes, records[at + ofStart]!);
+      records[at + ofLength] = end - start;
       this.#note(slot, facts);
     } else {
-      this.#bytesDead += this.#lengths[slot]!;
-      this.#lengths[slot] = 0;
+      this.#bytesDead += before;
+      records[at + ofLength] = 0;
       this.#place(slot, source, start, end, facts);
     }
   }
 
   remove(slot: number): void {
+    const at = slot * words;
     this.#leave(slot);
-    this.#bytesDead += this.#lengths[slot]!;
-    if (this.#flags[slot]! & flagDirty) this.#dirty -= 1;
-    this.#flags[slot] = 0;
+    this.#bytesDead += this.#records[at + ofLength]!;
+    if (this.#records[at + ofFlags]! & flagDirty) this.#dirty -= 1;
+    this.#records[at + ofFlags] = 0;
     this.#live -= 1;
+    this.#epoch = ++lastEpoch;
   }
 
   /** Gives back what removed and replaced entries hold. Slots change. */
@@ -157,20 +182,22 @@ export class EntryArena {
     const wanted = isDirty ? flagLive | flagDirty : flagLive;
     const slots = new Uint32Array(isDirty ? this.#dirty : this.#live);
     let at = 0;
-    for (let slot = 0; slot < this.#slots; slot++) if ((this.#flags[slot]! & wanted) === wanted) slots[at++] = slot;
-    if (!this.#isSorted) slots.sort((a, b) => this.#ordinals[a]! - this.#ordinals[b]!);
+    for (let slot = 0; slot < this.#slots; slot++) {
+      if ((this.#records[slot * words + ofFlags]! & wanted) === wanted) slots[at++] = slot;
+    }
+    if (!this.#isSorted) slots.sort((a, b) => this.ordinalOf(a) - this.ordinalOf(b));
     return slots;
   }
 
   /** All living entries are in an extent now. */
   clearDirty(): void {
-    for (let slot = 0; slot < this.#slots; slot++) this.#flags[slot]! &= flagLive;
+    for (let slot = 0; slot < this.#slots; slot++) this.#records[slot * words + ofFlags]! &= flagLive;
     this.#dirty = 0;
   }
 
   /** Appends the entry as it is. */
   write(writer: ByteWriter, slot: number): void {
-    writer.raw(this.bytes, this.#starts[slot]!, this.endOf(slot));
+    writer.raw(this.bytes, this.startOf(slot), this.endOf(slot));
   }
 
   /** Calls back with every living slot whose time is before the threshold. */
@@ -179,7 +206,7 @@ export class EntryArena {
     if (times === undefined || this.#oldestMs >= thresholdMs) return;
     let oldest = Number.POSITIVE_INFINITY;
     for (let slot = 0; slot < this.#slots; slot++) {
-      if ((this.#flags[slot]! & flagLive) === 0) continue;
+      if (!this.#isLive(slot)) continue;
       const timeMs = times[slot]!;
       if (timeMs < oldest) oldest = timeMs;
       if (timeMs < thresholdMs) visit(slot, timeMs);
@@ -187,14 +214,19 @@ export class EntryArena {
     this.#oldestMs = oldest;
   }
 
+  #isLive(slot: number): boolean {
+    return (this.#records[slot * words + ofFlags]! & flagLive) !== 0;
+  }
+
   #note(slot: number, { hash, timeMs, isDirty }: EntryFacts): void {
-    this.#hashes[slot] = hash;
-    if (isDirty && (this.#flags[slot]! & flagDirty) === 0) {
-      this.#flags[slot]! |= flagDirty;
+    const at = slot * words;
+    this.#records[at + ofHash] = hash;
+    if (isDirty && (this.#records[at + ofFlags]! & flagDirty) === 0) {
+      this.#records[at + ofFlags]! |= flagDirty;
       this.#dirty += 1;
     }
     if (timeMs === 0) return;
-    this.#times ??= new Float64Array(this.#flags.length);
+    this.#times ??= new Float64Array(this.#capacity);
     this.#times[slot] = timeMs;
     if (timeMs < this.#oldestMs) this.#oldestMs = timeMs;
   }
@@ -202,9 +234,9 @@ export class EntryArena {
   #place(slot: number, source: Buffer, start: number, end: number, facts: EntryFacts): void {
     const length = end - start;
     if (this.#bytesUsed + length > this.bytes.length) this.#makeRoomForBytes(length);
-    source.copy(this.bytes, this.#bytesUsed, start, end);
-    this.#starts[slot] = this.#bytesUsed;
-    this.#lengths[slot] = length;
+    copyBytes(source, start, end, this.bytes, this.#bytesUsed);
+    this.#records[slot * words + ofStart] = this.#bytesUsed;
+    this.#records[slot * words + ofLength] = length;
     this.#bytesUsed += length;
     this.#note(slot, facts);
   }
@@ -216,7 +248,7 @@ export class EntryArena {
     }
     const index = this.#index;
     const mask = index.length - 1;
-    let i = (this.#keyHashes[slot]! >>> 8) & mask;
+    let i = (this.#records[slot * words]! >>> 8) & mask;
     while (index[i] !== 0) i = (i + 1) & mask;
     index[i] = slot + 1;
   }
@@ -225,10 +257,10 @@ export class EntryArena {
   #leave(slot: number): void {
     const index = this.#index;
     const mask = index.length - 1;
-    let gap = (this.#keyHashes[slot]! >>> 8) & mask;
+    let gap = (this.#records[slot * words]! >>> 8) & mask;
     while (index[gap] !== slot + 1) gap = (gap + 1) & mask;
     for (let i = (gap + 1) & mask; index[i] !== 0; i = (i + 1) & mask) {
-      const home = (this.#keyHashes[index[i]! - 1]! >>> 8) & mask;
+      const home = (this.#records[(index[i]! - 1) * words]! >>> 8) & mask;
       if (((i - home) & mask) < ((i - gap) & mask)) continue;
       index[gap] = index[i]!;
       gap = i;
@@ -240,23 +272,28 @@ export class EntryArena {
     this.#index = new Int32Array(capacity);
     const mask = capacity - 1;
     for (let slot = 0; slot < this.#slots; slot++) {
-      if ((this.#flags[slot]! & flagLive) === 0) continue;
-      let i = (this.#keyHashes[slot]! >>> 8) & mask;
+      if (!this.#isLive(slot)) continue;
+      let i = (this.#records[slot * words]! >>> 8) & mask;
       while (this.#index[i] !== 0) i = (i + 1) & mask;
       this.#index[i] = slot + 1;
     }
   }
 
   #makeRoomForSlots(): void {
-    const slots = this.#flags.length;
-    const capacity = slots < doubledBelow ? slots * 2 : slots + (slots >>> 1);
-    this.#keyHashes = grown(this.#keyHashes, new Int32Array(capacity));
-    this.#hashes = grown(this.#hashes, new Int32Array(capacity));
-    this.#ordinals = grown(this.#ordinals, new Float64Array(capacity));
-    this.#starts = grown(this.#starts, new Uint32Array(capacity));
-    this.#lengths = grown(this.#lengths, new Uint32Array(capacity));
-    this.#flags = grown(this.#flags, new Uint8Array(capacity));
-    this.#times = this.#times && grown(this.#times, new Float64Array(capacity));
+    const slots = this.#capacity;
+    const records = new Int32Array((slots < doubledBelow ? slots * 2 : slots + (slots >>> 1)) * words);
+    records.set(this.#records);
+    this.#useRecords(records);
+    if (this.#times === undefined) return;
+    const times = new Float64Array(this.#capacity);
+    times.set(this.#times);
+    this.#times = times;
+  }
+
+  #useRecords(records: Int32Array<ArrayBuffer>): void {
+    this.#records = records;
+    this.#ordinals = new Float64Array(records.buffer);
+    this.#capacity = records.length / words;
   }
 
   #makeRoomForBytes(length: number): void {
@@ -276,13 +313,15 @@ export class EntryArena {
 
   #repack(capacity: number): void {
     const bytes = Buffer.allocUnsafeSlow(Math.max(bytesAtFirst, capacity + (capacity >>> 3)));
+    const records = this.#records;
     let used = 0;
     for (let slot = 0; slot < this.#slots; slot++) {
-      if ((this.#flags[slot]! & flagLive) === 0) continue;
-      const length = this.#lengths[slot]!;
-      this.bytes.copy(bytes, used, this.#starts[slot]!, this.#starts[slot]! + length);
-      this.#starts[slot] = used;
-      used += length;
+      if (!this.#isLive(slot)) continue;
+      const start = this.startOf(slot);
+      const end = this.endOf(slot);
+      copyBytes(this.bytes, start, end, bytes, used);
+      records[slot * words + ofStart] = used;
+      used += end - start;
     }
     this.bytes = bytes;
     this.#bytesUsed = used;
@@ -291,39 +330,39 @@ export class EntryArena {
 
   #renumber(): void {
     const slots = this.slots();
-    this.#keyHashes = picked(this.#keyHashes, slots, new Int32Array(roomFor(slots)));
-    this.#hashes = picked(this.#hashes, slots, new Int32Array(roomFor(slots)));
-    this.#ordinals = picked(this.#ordinals, slots, new Float64Array(roomFor(slots)));
-    this.#starts = picked(this.#starts, slots, new Uint32Array(roomFor(slots)));
-    this.#lengths = picked(this.#lengths, slots, new Uint32Array(roomFor(slots)));
-    this.#flags = picked(this.#flags, slots, new Uint8Array(roomFor(slots)));
-    this.#times = this.#times && picked(this.#times, slots, new Float64Array(roomFor(slots)));
+    const records = new Int32Array((slots.length + slotsAtFirst) * words);
+    for (let i = 0; i < slots.length; i++) {
+      const from = slots[i]! * words;
+      for (let word = 0; word < words; word++) records[i * words + word] = this.#records[from + word]!;
+    }
+    const before = this.#times;
+    this.#useRecords(records);
+    if (before !== undefined) {
+      this.#times = new Float64Array(this.#capacity);
+      for (let i = 0; i < slots.length; i++) this.#times[i] = before[slots[i]!]!;
+    }
     this.#slots = slots.length;
     this.#isSorted = true;
+    this.#epoch = ++lastEpoch;
     let capacity = slotsAtFirst * 2;
     while (capacity < this.#live * 2) capacity *= 2;
     this.#reindex(capacity);
   }
 }
 
+// Up to here a loop beats the call into Buffer.copy.
+const shortBytes = 192;
+
+function copyBytes(from: Buffer, start: number, end: number, to: Buffer, at: number): void {
+  if (end - start > shortBytes) {
+    from.copy(to, at, start, end);
+    return;
+  }
+  for (let i = start, j = at; i < end; i++, j++) to[j] = from[i]!;
+}
+
 /** Keys say where they end, so the bytes of one are never the beginning of another. */
 function isSame(bytes: Buffer, at: number, source: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (bytes[at + i - start] !== source[i]) return false;
   return true;
-}
-
-type Column = Uint32Array | Int32Array | Float64Array | Uint8Array;
-
-function roomFor(slots: Uint32Array): number {
-  return slots.length + slotsAtFirst;
-}
-
-function grown<C extends Column>(from: Column, to: C): C {
-  to.set(from);
-  return to;
-}
-
-function picked<C extends Column>(from: Column, slots: Uint32Array, to: C): C {
-  for (let i = 0; i < slots.length; i++) to[i] = from[slots[i]!]!;
-  return to;
 }

@@ -13,13 +13,29 @@ export interface StoredCell {
 }
 
 /** What must be known of a committed entry to take it out of the sums. */
-export interface Stamp {
+export interface Summand {
+  readonly hash: number;
+  readonly schema: number;
+  /** Of the encoded entry, in bytes. */
+  readonly size: number;
+  /** Of the key. */
+  readonly keyHash: number;
+}
+
+/** A committed entry, and where to find it again. */
+export interface Stamp extends Summand {
   hash: number;
   schema: number;
-  /** Of the encoded entry, in bytes. */
   size: number;
-  /** Of the key. */
   keyHash: number;
+  /** Where a pane kept as bytes has it; -1: nowhere. */
+  slot: number;
+  /** It is there while this is the epoch of its arena. */
+  epoch: number;
+}
+
+export function newStamp(): Stamp {
+  return { hash: 0, schema: 1, size: 0, keyHash: 0, slot: -1, epoch: 0 };
 }
 
 /** An entry on its way into a pane, and where its bytes lie. */
@@ -34,6 +50,9 @@ export interface NewEntry {
   /** Place in the order of arrival; a key that is there already keeps its own unless `isPlaced`. */
   readonly ordinal: number;
   readonly isPlaced: boolean;
+  /** Of the entry it replaces, where that is known: see {@link Stamp}. */
+  readonly slot: number;
+  readonly epoch: number;
   /** In no extent yet. */
   readonly isDirty: boolean;
   /** Key and value where they are at hand decoded, and private; else they are read from the bytes. */
@@ -74,7 +93,7 @@ export interface Pane {
   restore(entry: NewEntry, keyEnd: number, stamp: Stamp): boolean;
   remove(id: KeyIdentity): void;
   /** Removes what the buckets hold; `visit` is given the stamps. */
-  clear(range: BucketRange, visit: (stamp: Stamp) => void): void;
+  clear(range: BucketRange, visit: (entry: Summand) => void): void;
   /** In order of arrival. Nobody may change the pane meanwhile. */
   forEach(visit: (id: KeyIdentity, cell: StoredCell) => void): Steps;
   /** Entries whose time is before the threshold, in runs, each from the oldest on. */
@@ -82,7 +101,7 @@ export interface Pane {
   /** Some entries of a bucket whose value has another schema version, `max` at most. */
   foreign(bucket: number, version: number, max: number): KeyIdentity[];
   /** Stamps of all entries, in any order. */
-  stamps(visit: (stamp: Stamp) => void): Steps;
+  stamps(visit: (entry: Summand) => void): Steps;
   /** Appends entries as the placed part of a group (count, first ordinal, then gap and entry), and marks them stored. */
   encode(pass: EncodePass): EncodedEntries;
 }

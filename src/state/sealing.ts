@@ -4,7 +4,7 @@ import { keysPerStep, type Steps } from '../base/turns.ts';
 import type { Change } from './change.ts';
 import type { CommittedPanes, TableShare } from './committed-panes.ts';
 import { Fingerprint } from './fingerprint.ts';
-import type { Stamp } from './pane.ts';
+import { newStamp, type Summand } from './pane.ts';
 import { writeDrop, writeGroupHead } from './state-codec.ts';
 
 /** What a batch has written in a pane, by key; undefined: removed. */
@@ -21,7 +21,7 @@ export interface Sealed {
 interface RemovedEntry {
   readonly pane: number;
   readonly id: KeyIdentity;
-  readonly stamp: Stamp;
+  readonly stamp: Summand;
 }
 
 /** The overlays of one pane, by what becomes of the committed entries. */
@@ -72,7 +72,7 @@ export function* seal(
 }
 
 function* sort(pane: number, overlay: Overlay, committed: CommittedPanes, change: Fingerprint): Steps<SortedChanges> {
-  const before: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
+  const before = newStamp();
   const gone: RemovedEntry[] = [];
   const changed: Change[] = [];
   const added: Change[] = [];
@@ -86,7 +86,7 @@ function* sort(pane: number, overlay: Overlay, committed: CommittedPanes, change
       if (isThere) change.subtract(before.hash, before.schema);
     } else {
       // Keys the batch made and removed again leave no trace.
-      const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash: 0 };
+      const stamp = newStamp();
       if (target?.stampOf(id, stamp)) {
         gone.push({ pane, id, stamp });
         change.subtract(stamp.hash, stamp.schema);
