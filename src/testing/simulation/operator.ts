@@ -102,11 +102,15 @@ export class SimulatedOperator<T> {
   async rewind(): Promise<void> {
     const simulation = this.#simulation;
     const { world } = simulation;
-    const way = world.pick(['over a driver', 'after a drain', 'after a crash'] as const);
+    const way = world.pick(['over a driver', 'over a sleeper', 'after a drain', 'after a crash'] as const);
     simulation.holds += 1;
     try {
       let takeOver = way !== 'after a drain';
       if (way === 'after a drain' && !(await this.drain())) takeOver = world.chance(0.5);
+      // It wakes when others have gone back behind what it was about to do.
+      if (way === 'over a sleeper') {
+        for (const { driver } of simulation.lives) simulation.freeze(driver.process, world.between(1, 7));
+      }
       if (way === 'after a crash') for (const { driver } of [...simulation.lives]) simulation.kill(driver.process);
       await this.rewindTo(this.#point(), takeOver);
     } finally {

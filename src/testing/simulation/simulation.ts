@@ -172,8 +172,10 @@ export class Simulation<T> {
   }
 
   /** For up to three intervals, or for longer than anything is retained; then it goes on as if nothing had happened. */
-  freeze(process: SimulatedProcess): void {
-    const intervals = this.world.chance(0.4) ? this.world.between(4, 16) : this.world.between(0, 3);
+  freeze(
+    process: SimulatedProcess,
+    intervals: number = this.world.chance(0.4) ? this.world.between(4, 16) : this.world.between(0, 3),
+  ): void {
     process.frozenUntilMs = this.world.nowMs + intervals * this.options.batchInterval.milliseconds;
     this.world.note(() => `process ${process.id} stands still for ${intervals.toFixed(1)} intervals`);
   }

