@@ -24,7 +24,7 @@ const pollMs = 1_000;
 
 /**
  * Asks the running driver through the store, and waits for the answer in the log. The request is withdrawn when the time
- * is over; what the driver did until then counts.
+ * is over; what the driver did until then counts, and what it does because it has read the request before.
  *
  * @param answerIn what the log says when it is done; undefined: not yet.
  * @throws REQUEST_UNANSWERED, FENCED when another driver took over meanwhile and drops what was meant for the old one
@@ -69,7 +69,8 @@ function unanswered(store: ObjectStore, { kind }: RequestContent, isOpen: boolea
       (kind === 'drain'
         ? 'there is nothing to drain: the next start, or a tool with --take-over, goes on after its last batch. '
         : 'do it without one: --take-over. ') +
-      'If one runs, its requestPollMs and batch interval say how long it may take.'
+      'If one runs, its requestPollMs and batch interval say how long it may take, ' +
+      'and if it had read the request by then, it may still do it.'
     : `The driver of ${store.url} has begun to stop and has not ended within ${seconds} s. It goes on by itself.`;
   return new TidemarkError('REQUEST_UNANSWERED', what);
 }

@@ -46,7 +46,7 @@ describe('drawn programs in drawn worlds equal plain arrays', () => {
       expired: 1,
     };
     for (const [kind, count] of Object.entries(least)) expect(totals[kind], kind).toBeGreaterThanOrEqual(count);
-  }, 120_000);
+  }, 240_000);
 
   test(
     `fresh seeds for ${freshSeconds} s`,
