@@ -153,6 +153,9 @@ export class SimulatedOperator<T> {
     );
     if (report === undefined) return undefined;
     this.counts.forks += 1;
+    const isMeant = at === undefined ? report.batchId >= lastBefore : typeof at !== 'number' || report.batchId === at;
+    if (!isMeant)
+      this.#wrong(`A fork at ${at ?? `the last batch, ${lastBefore} or later,`} begins after batch ${report.batchId}.`);
     const origin = history.ids.get(report.batchId)?.station;
     if (origin === undefined || fork.history.line.head !== origin) {
       this.#wrong(

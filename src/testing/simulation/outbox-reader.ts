@@ -63,7 +63,13 @@ export class OutboxReader<T> {
         pollIntervalMs: Math.max(1, Math.floor(options.batchInterval.milliseconds * 0.7)),
         ...(waitMs === undefined ? {} : { waitMs }),
       });
-      for await (const event of events) await simulation.network(process, () => this.#store(event));
+      for await (const event of events) {
+        await simulation.network(process, () => this.#store(event));
+        // Between two events of one record, too.
+        if (!world.chance(simulation.faults().readerCrash / 4)) continue;
+        this.kill();
+        return;
+      }
     } catch (error) {
       if (process.isAlive) this.#ended(error);
     }
