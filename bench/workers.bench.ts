@@ -1,0 +1,97 @@
+import { availableParallelism } from 'node:os';
+import type { Bench } from './bench.ts';
+import { threadCpuMs } from './cpu.ts';
+import { median } from './median.ts';
+import { compared } from './result.ts';
+import { linesPerBatch, startWordCount, type WordCount } from './workers-program.ts';
+
+const warmUp = 6;
+
+interface Cost {
+  readonly words: number;
+  readonly wallMs: number;
+  /** Of the thread that has used most: no machine is faster than that. */
+  readonly longestMs: number;
+  /** Of all threads of the process. */
+  readonly cpuMs: number;
+}
+
+/** Measures batches of one program; CPU times of threads are counted from batch to batch. */
+function meter({ runBatch }: WordCount): () => Promise<Cost> {
+  const before = new Map<number, number>();
+  return async () => {
+    const cpu = process.cpuUsage();
+    const own = threadCpuMs();
+    const started = performance.now();
+    const counted = await runBatch();
+    const wallMs = performance.now() - started;
+    const { user, system } = process.cpuUsage(cpu);
+    let longestMs = threadCpuMs() - own;
+    for (const [thread, of] of Map.groupBy(counted, (part) => part.thread)) {
+      const cpuMs = Math.max(...of.map((part) => part.cpuMs));
+      longestMs = Math.max(longestMs, cpuMs - (before.get(thread) ?? cpuMs));
+      before.set(thread, cpuMs);
+    }
+    const words = counted.reduce((sum, part) => sum + part.words, 0);
+    return { words, wallMs, longestMs, cpuMs: (user + system) / 1000 };
+  };
+}
+
+export const bench: Bench = {
+  title: 'Two worker threads beside one thread',
+  measures:
+    `Word count of ${linesPerBatch.toLocaleString('en-US')} lines of ten words per batch, in four partitions, data born in the workers, ` +
+    'combined before the shuffle; only the number of words of each partition goes to the driver. Wall clock of a batch, which ' +
+    'needs two cores that nothing else uses; beside it the CPU time of the busiest thread, which other load moves little.',
+  run: async ({ rounds }) => {
+    const alone = await startWordCount('local');
+    const two = await startWordCount('local[2]');
+    const [runAlone, runTwo] = [meter(alone), meter(two)];
+    const ours: Cost[] = [];
+    const peer: Cost[] = [];
+    for (let round = -warmUp; round < rounds(15); round++) {
+      const one = await runAlone();
+      const both = await runTwo();
+      if (one.words !== both.words) throw new Error(`One thread counts ${one.words} words, two workers ${both.words}.`);
+      if (round < 0) continue;
+      peer.push(one);
+      ours.push(both);
+    }
+    await alone.stop();
+    await two.stop();
+    const cells = (costs: readonly Cost[]): { readonly [column: string]: number } => ({
+      'ms a batch': Math.round(median(costs.map(({ wallMs }) => wallMs))),
+      'best ms': Math.round(Math.min(...costs.map(({ wallMs }) => wallMs))),
+      'busiest thread, CPU ms': Math.round(median(costs.map(({ longestMs }) => longestMs))),
+      'all threads, CPU ms': Math.round(median(costs.map(({ cpuMs }) => cpuMs))),
+      'cores used': Math.round(100 * median(costs.map(({ cpuMs, wallMs }) => cpuMs / wallMs))) / 100,
+    });
+    const table = {
+      title: `a batch of ${linesPerBatch.toLocaleString('en-US')} lines, on ${availableParallelism()} cores`,
+      rows: [
+        { threads: 'one thread', ...cells(peer) },
+        { threads: 'two workers', ...cells(ours) },
+      ],
+    };
+    const perSecond = ({ wallMs }: Cost): number => (linesPerBatch * 1000) / wallMs;
+    const result = compared({
+      what: 'word count, two worker threads, data born in the workers, combined before the shuffle',
+      against: 'one thread',
+      unit: 'lines per second',
+      ours: ours.map(perSecond),
+      peer: peer.map(perSecond),
+      better: 'more',
+      atLeast: 1.6,
+    });
+    const byCpu = compared({
+      what: 'the same by the CPU time of the busiest thread',
+      against: 'one thread',
+      unit: 'lines per CPU second',
+      ours: ours.map(({ longestMs }) => (linesPerBatch * 1000) / longestMs),
+      peer: peer.map(({ longestMs }) => (linesPerBatch * 1000) / longestMs),
+      better: 'more',
+      note: 'what two cores that nothing else uses would give at best',
+    });
+    return { tables: [table], rows: [result, byCpu] };
+  },
+};
