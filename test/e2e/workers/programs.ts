@@ -143,6 +143,23 @@ export const faultyPrograms: Readonly<Record<string, (context: ProgramContext) =
     const spec = StateSpec.function((key: string, value: number | undefined) => [key, value] as const);
     return { out: rows.mapWithState(spec.partitioner(partitioner), { uid: 'placed' }) };
   },
+  files: ({ ssc, mark }) => {
+    const readBy = ssc.rdds.collectionAccumulator<boolean>();
+    accumulators = { readBy };
+    const lines = ssc.fileStream(`${mark}-files`, {
+      newFilesOnly: false,
+      read: (bytes) => {
+        readBy.add(isMainThread);
+        return Buffer.from(bytes).toString().trim().split('\n');
+      },
+    });
+    return {
+      words: lines
+        .flatMap((line) => line.split(' '))
+        .map((word): Pair => [word, 1])
+        .reduceByKey(add, 2),
+    };
+  },
   failsAlways: ({ rows }) => ({
     out: rows.map(([key, value]) => {
       if (value === 17) throw new RangeError('seventeen');

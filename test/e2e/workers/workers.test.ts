@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -107,6 +107,30 @@ test('what a stateful operator takes in is partitioned in the workers', async ()
   await run('placement', 'local[2]');
   expect(accumulators.onWorkers!.value).toBe(count);
   expect(accumulators.onDriver!.value).toBe(0);
+});
+
+test('files are read in the workers', async () => {
+  const running = await prepare('files', 'local[2]');
+  mkdirSync(`${running.mark}-files`);
+  for (const name of ['a', 'b', 'c']) {
+    const path = join(`${running.mark}-files`, name);
+    writeFileSync(path, `one ${name}\ntwo ${name}\n`);
+    utimesSync(path, 0.5, 0.5);
+  }
+  await running.ssc.start();
+  await running.driven.runTo(1000);
+  await running.driven.stop();
+  const counts = new Map(running.seen['files.words']!.get(1000)!.flat() as [string, number][]);
+  expect(counts).toEqual(
+    new Map([
+      ['one', 3],
+      ['two', 3],
+      ['a', 2],
+      ['b', 2],
+      ['c', 2],
+    ]),
+  );
+  expect(accumulators.readBy!.value).toEqual([false, false, false]);
 });
 
 describe('what goes wrong in a worker', () => {
