@@ -4,7 +4,7 @@ import { importBlobCheckpoints, readCheckpointStore } from '../operate/import-bl
 import { type ImportedPosition, type ImportReport, importPositions } from '../operate/import-positions.ts';
 import { withoutSecrets } from '../storage/store-url.ts';
 import { confirm, yesOption } from './confirm.ts';
-import { takeOverOption } from './operator-arguments.ts';
+import { takeOverOption, takeOverText } from './operator-arguments.ts';
 import { formatSections, print, printJson } from './report.ts';
 import {
   jsonOption,
@@ -81,7 +81,10 @@ async function fromBlobs(given: VerbArguments, container: string): Promise<Impor
     { title: `Event hub ${options.eventHub}, consumer group ${options.consumerGroup}`, rows },
   ]);
   if (!given.has('json')) print(`${table}\n`);
-  await confirm(`Input '${options.uid}' of ${withoutSecrets(url!)} will begin after these events.`, given);
+  await confirm(
+    `Input '${options.uid}' of ${withoutSecrets(url!)} will begin after these events.${takeOverText(given)}`,
+    given,
+  );
   return importBlobCheckpoints(url!, options);
 }
 
@@ -89,7 +92,10 @@ async function fromFile(given: VerbArguments, file: string): Promise<ImportRepor
   const [url] = given.positionals;
   const imported = parsePositions(file, await readText(file));
   const inputs = imported.map(({ uid, position }) => `'${uid}' at ${JSON.stringify(position)}`).join(', ');
-  await confirm(`These inputs of ${withoutSecrets(url!)} will begin elsewhere: ${inputs}.`, given);
+  await confirm(
+    `These inputs of ${withoutSecrets(url!)} will begin elsewhere: ${inputs}.${takeOverText(given)}`,
+    given,
+  );
   return importPositions(url!, imported, {
     storage: storageOf(given),
     takeOver: given.has('take-over'),

@@ -2,7 +2,7 @@ import { createSavepoint, listSavepoints, removeSavepoint } from '../operate/sav
 import { withoutSecrets } from '../storage/store-url.ts';
 import { savepointTable } from './checkpoint-inspect.ts';
 import { confirm, yesOption } from './confirm.ts';
-import { asking, takeOverOption, timeoutOption } from './operator-arguments.ts';
+import { asking, takeOverOption, takeOverText, timeoutOption } from './operator-arguments.ts';
 import { formatSections, print, printJson, timeText } from './report.ts';
 import { jsonOption, parseVerb, storageOf, storageOptions, type VerbForm } from './verb-arguments.ts';
 
@@ -14,6 +14,7 @@ const createForm: VerbForm = {
     { name: 'name', value: 'text', what: 'of the savepoint (default: made of the date)' },
     timeoutOption,
     takeOverOption,
+    yesOption,
     jsonOption,
     ...storageOptions,
   ],
@@ -23,6 +24,9 @@ const createForm: VerbForm = {
 export async function runSavepoint(args: readonly string[]): Promise<void> {
   const given = parseVerb(createForm, args);
   if (given === undefined) return;
+  if (given.has('take-over')) {
+    await confirm(`This makes a savepoint of ${withoutSecrets(given.positionals[0]!)}.${takeOverText(given)}`, given);
+  }
   const made = await asking(given, (options) =>
     createSavepoint(given.positionals[0]!, { ...options, name: given.text('name') }),
   );
@@ -57,7 +61,7 @@ export async function runSavepointRemove(args: readonly string[]): Promise<void>
   if (given === undefined) return;
   const [url, name] = given.positionals;
   await confirm(
-    `This gives up the savepoint '${name}' of ${withoutSecrets(url!)}; its batch can't be gone back to afterwards.`,
+    `This gives up the savepoint '${name}' of ${withoutSecrets(url!)}; its batch can't be gone back to afterwards.${takeOverText(given)}`,
     given,
   );
   await asking(given, (options) => removeSavepoint(url!, name!, options));

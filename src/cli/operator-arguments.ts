@@ -14,6 +14,11 @@ export const timeoutOption: OptionForm = {
   what: 'how long to wait for a running driver (default 120)',
 };
 
+/** To be said before a tool writes: nothing, unless it is to take over. */
+export function takeOverText(given: VerbArguments): string {
+  return given.has('take-over') ? ' A driver that may be running is fenced, and ends with FENCED.' : '';
+}
+
 /** Runs what may have to ask a driver, with a line that shows the wait. */
 export async function asking<R>(given: VerbArguments, work: (options: AskOptions) => Promise<R>): Promise<R> {
   const line = new WaitLine();

@@ -54,6 +54,25 @@ test.each([
   30_000,
 );
 
+test.each([
+  [['savepoint', 'memory:x', '--take-over']],
+  [['savepoint', 'rm', 'memory:x', 'before', '--take-over']],
+  [['positions', 'import', 'memory:x', '--file', 'FILE', '--take-over']],
+])('%j says that a driver is fenced, and asks', async (args) => {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-take-over-'));
+  try {
+    const file = join(folder, 'positions.json');
+    await writeFile(file, sourcesOf([3, 4]));
+    const given = args.map((arg) => (arg === 'FILE' ? file : arg));
+    const answer = await runCommandLine(['checkpoint', ...given], checkpointVerbs, () => '');
+    expect(answer.exitCode).toBe(2);
+    expect(answer.error).toContain('A driver that may be running is fenced, and ends with FENCED.');
+    expect(answer.error).toContain('--yes is needed. Nothing was changed.');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test('a wait is shown on a terminal only, and taken off the screen', () => {
   const shown = (isTTY: boolean): string => {
     let text = '';
