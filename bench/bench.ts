@@ -16,6 +16,8 @@ export interface BenchCircumstances {
   readonly rounds: (byDefault: number) => number;
   /** A line that says how far it is; for steps of some seconds, not for rounds of milliseconds. */
   readonly progress: (line: string) => void;
+  /** What there is so far: counts when the rest fails or takes too long. */
+  readonly keep: (soFar: BenchOutcome) => void;
 }
 
 export interface BenchOutcome {

@@ -4,11 +4,14 @@ import type { BenchResult } from './run.ts';
 
 /** Every finding of every benchmark in one table. */
 export function closingRows(benches: readonly BenchResult[]): TableRow[] {
-  return benches.flatMap(({ name, rows, failure }) =>
-    failure === undefined
-      ? rows.map((row) => ({ bench: name, ...closingRow(row) }))
-      : [{ bench: name, ...closingRow({ what: '', against: '', unit: '' }), 'reached?': `failed: ${failure}` }],
-  );
+  return benches.flatMap(({ name, rows, failure }) => {
+    const found = rows.map((row) => ({ bench: name, ...closingRow(row) }));
+    if (failure === undefined) return found;
+    return [
+      ...found,
+      { bench: name, ...closingRow({ what: '', against: '', unit: '' }), 'reached?': `failed: ${failure}` },
+    ];
+  });
 }
 
 function closingRow(row: ResultRow): TableRow {

@@ -20,6 +20,12 @@ export interface BenchRun {
   readonly benches: readonly BenchResult[];
 }
 
+/** What the process of a benchmark tells; the last one counts. */
+export interface OutcomeMessage {
+  readonly outcome: BenchOutcome;
+  readonly isWhole: boolean;
+}
+
 export interface BenchResult {
   readonly name: string;
   readonly title: string;
@@ -27,12 +33,13 @@ export interface BenchResult {
   readonly tookS: number;
   readonly tables: readonly BenchTable[];
   readonly rows: readonly ResultRow[];
-  /** Why there are no figures: the benchmark itself failed. */
+  /** The benchmark itself failed: there are no figures, or not all. */
   readonly failure?: string;
 }
 
 const suffix = '.bench.ts';
-const minutesMax = 15;
+// Many times what any of them takes on a machine of its own.
+const minutesMax = 25;
 
 export function benchNames(): string[] {
   return readdirSync(import.meta.dirname)
@@ -73,17 +80,14 @@ export async function runBench(name: string, bench: Bench, rounds: number | unde
     process.exit(130);
   };
   process.on('exit', end).on('SIGINT', stop).on('SIGTERM', stop);
-  const outcome = await outcomeOf(child);
+  const { outcome, failure } = await outcomeOf(child);
   process.off('exit', end).off('SIGINT', stop).off('SIGTERM', stop);
   end();
-  const result = { name, title, measures, tookS: Math.round((performance.now() - startedMs) / 1000) };
-  if (typeof outcome === 'string') {
-    console.error(`benchmark ${name} failed: ${outcome}`);
-    return { ...result, tables: [], rows: [], failure: outcome };
-  }
   const { tables, rows } = withoutNaN(outcome);
   for (const table of tables) console.log(`\n${table.title}\n${formatTable(table.rows).join('\n')}`);
-  return { ...result, tables, rows };
+  if (failure !== undefined) console.error(`benchmark ${name} failed: ${failure}`);
+  const tookS = Math.round((performance.now() - startedMs) / 1000);
+  return { name, title, measures, tookS, tables, rows, ...(failure !== undefined && { failure }) };
 }
 
 /** A machine with no time for a benchmark gives it nothing to take a median of; JSON has no word for that. */
@@ -99,20 +103,27 @@ export function withoutNaN({ tables, rows }: BenchOutcome): BenchOutcome {
   };
 }
 
-function outcomeOf(child: ChildProcess): Promise<BenchOutcome | string> {
+interface Ended {
+  readonly outcome: BenchOutcome;
+  readonly failure?: string;
+}
+
+function outcomeOf(child: ChildProcess): Promise<Ended> {
   return new Promise((resolve) => {
+    let last: OutcomeMessage = { outcome: { tables: [], rows: [] }, isWhole: false };
+    const fail = (failure: string): void => resolve({ outcome: last.outcome, failure });
     const timer = setTimeout(() => {
-      resolve(`it took more than ${minutesMax} minutes`);
+      fail(`it took more than ${minutesMax} minutes`);
       killGroup(child);
     }, minutesMax * 60_000);
-    let outcome: BenchOutcome | undefined;
-    child.on('message', (message: BenchOutcome) => {
-      outcome = message;
+    child.on('message', (message: OutcomeMessage) => {
+      last = message;
     });
-    child.on('error', ({ message }) => resolve(message));
+    child.on('error', ({ message }) => fail(message));
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      resolve(code === 0 && outcome !== undefined ? outcome : (signal ?? `exit code ${code}, see above`));
+      if (code === 0 && last.isWhole) resolve({ outcome: last.outcome });
+      else fail(signal ?? `exit code ${code}, see above`);
     });
   });
 }

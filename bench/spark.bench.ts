@@ -159,6 +159,10 @@ export const bench: Bench = {
     const against = `Spark Streaming ${peer.version}, local[2]`;
     const inOneThread: Runs[] = [];
     const outcomes: BenchOutcome[] = [];
+    const all = (): BenchOutcome => ({
+      tables: outcomes.flatMap(({ tables }) => tables),
+      rows: outcomes.flatMap(({ rows }) => rows),
+    });
     for (const one of cases) {
       const runs = await compare(one, sides, circumstances);
       if (runs.theirs.length === 0) {
@@ -167,8 +171,9 @@ export const bench: Bench = {
       }
       if (one.threads === 1) inOneThread.push(runs);
       outcomes.push(outcomeOf(one, runs, against));
+      circumstances.keep(all());
     }
-    if (inOneThread.length === 0) return { tables: [], rows: outcomes.flatMap(({ rows }) => rows) };
+    if (inOneThread.length === 0) return all();
     const pooled = {
       ours: inOneThread.flatMap(({ ours }) => ours),
       theirs: inOneThread.flatMap(({ theirs }) => theirs),
@@ -181,8 +186,8 @@ export const bench: Bench = {
       }),
     );
     return {
-      tables: [...outcomes.flatMap(({ tables }) => tables), memoryTable(program, inOneThread)],
-      rows: [...outcomes.flatMap(({ rows }) => rows), ...startRows],
+      tables: [...all().tables, memoryTable(program, inOneThread)],
+      rows: [...all().rows, ...startRows],
     };
   },
 };

@@ -31,7 +31,7 @@ export function inOrder(benches: readonly BenchResult[]): BenchResult[] {
 function sectionOfBench(bench: BenchResult): string[] {
   const { name, title, measures, rows, tables, failure } = bench;
   const parts = [`## ${title}`, `\`npm run bench -- ${name}\`. ${measures}`];
-  if (failure !== undefined) return [...parts, `It failed: ${failure}.`];
+  if (failure !== undefined) parts.push(`It failed: ${failure}.`);
   if (rows.length > 0) parts.push(markdownTable(rows.map(cells)));
   parts.push(...rows.flatMap(({ note }) => note ?? []).filter((note, i, all) => all.indexOf(note) === i));
   const why = sectionOf(name);
