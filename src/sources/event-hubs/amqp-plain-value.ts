@@ -1,3 +1,5 @@
+import { copyBytes } from './copy-bytes.ts';
+
 /**
  * Encoded AMQP values that have one plain meaning: scalars, text, binary, lists, and maps with text keys.
  *
@@ -317,5 +319,5 @@ export function readInt64(bytes: Buffer, at: number): number {
 }
 
 function copy(bytes: Buffer, at: number, length: number): Buffer {
-  return Buffer.from(bytes.subarray(at, at + length));
+  return copyBytes(bytes, at, at + length);
 }

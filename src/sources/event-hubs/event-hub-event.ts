@@ -1,3 +1,5 @@
+import { copyBytes } from './copy-bytes.ts';
+
 /** An event as the stream hands it on: plain data, shares no memory with the connection it came by. */
 export interface EventHubEvent {
   /**
@@ -138,9 +140,9 @@ export function decodeData(
           // Not JSON: the bytes are the body.
         }
       }
-      return copyOf(bytes, start, end);
+      return copyBytes(bytes, start, end);
     case 'bytes':
-      return copyOf(bytes, start, end);
+      return copyBytes(bytes, start, end);
     case 'text':
       return bytes.toString('utf8', start, end);
   }
@@ -161,13 +163,6 @@ function isSection(body: unknown): body is { readonly typecode: number; readonly
   return typeof body === 'object' && body !== null && 'typecode' in body && 'content' in body;
 }
 
-/** Without the view in between that `Buffer.from` would need. */
-function copyOf(bytes: Buffer, start: number, end: number): Buffer {
-  const copy = Buffer.allocUnsafe(end - start);
-  bytes.copy(copy, 0, start, end);
-  return copy;
-}
-
 function copyMap(map: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const copy: Record<string, unknown> = {};
   for (const key in map) copy[key] = detach(map[key]);
@@ -178,7 +173,7 @@ function copyMap(map: Readonly<Record<string, unknown>>): Readonly<Record<string
 function detach(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Date) return value.getTime();
-  if (Buffer.isBuffer(value)) return Buffer.from(value);
+  if (Buffer.isBuffer(value)) return copyBytes(value, 0, value.length);
   if (Array.isArray(value)) return value.map(detach);
   return copyMap(value as Record<string, unknown>);
 }

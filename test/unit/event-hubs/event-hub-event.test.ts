@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { copyBytes } from '../../../src/sources/event-hubs/copy-bytes.ts';
 import { type BodyFormat, decodeEvent } from '../../../src/sources/event-hubs/event-hub-event.ts';
 
 const annotations = {
@@ -77,6 +78,17 @@ describe('an event', () => {
       const event = decodeEvent(message, '3', format);
       expect((event.body as Buffer).buffer).not.toBe(chunk.buffer);
       expect((event.properties.id as Buffer).buffer).not.toBe(chunk.buffer);
+    }
+  });
+
+  it('keeps hardly more alive than its own bytes, and no two of them overlap', () => {
+    const bytes = Buffer.alloc(100_000);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = i % 251;
+    const sizes = [0, 1, 200, 2048, 2049, 8192, 65_536, ...Array.from({ length: 300 }, (_, i) => (i * 37) % 3000)];
+    const copies = sizes.map((size) => copyBytes(bytes, size % 7, (size % 7) + size));
+    for (const [i, size] of sizes.entries()) {
+      expect(copies[i]!.equals(bytes.subarray(size % 7, (size % 7) + size))).toBe(true);
+      expect(copies[i]!.buffer.byteLength).toBeLessThanOrEqual(Math.max(8192, size));
     }
   });
 

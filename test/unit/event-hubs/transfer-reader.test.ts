@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { annotations, data, section, type Typed, transfer, types, WireClient } from './wire.ts';
@@ -189,6 +190,7 @@ describe('transfers read directly', () => {
           await Promise.all([reader.settle(), byRhea.settle()]);
         }
         await Promise.all([reader.settle(), byRhea.settle()]);
+        reader.overwrite();
         expect(reader.error).toEqual(byRhea.error);
         expect(reader.events).toEqual(byRhea.events);
         expect(reader.counters).toEqual(byRhea.counters);
@@ -266,6 +268,43 @@ describe('transfers read directly', () => {
     expect(reader.direct).toBe(1);
     expect(reader.counters).toEqual(byRhea.counters);
   });
+
+  it('of any size up to a megabyte come whole, in frames and pieces of any size', async () => {
+    const sizes = fc.oneof(fc.integer({ min: 0, max: 70_000 }), fc.integer({ min: 0, max: 1_000_000 }));
+    const streams = fc.record({
+      bodies: fc.array(sizes, { minLength: 1, maxLength: 4 }),
+      frameBytes: fc.integer({ min: 2_000, max: 65_000 }),
+      pieceBytes: fc.integer({ min: 1_000, max: 70_000 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(streams, async ({ bodies, frameBytes, pieceBytes }) => {
+        const [reader, byRhea] = await pair('bytes');
+        const wire = Buffer.concat(
+          bodies.flatMap((size, id) => {
+            const payload = Buffer.concat([annotations(id), data(Buffer.alloc(size, id + 1))]);
+            const frames: Buffer[] = [];
+            for (let at = 0; at < payload.length; at += frameBytes) {
+              const more = at + frameBytes < payload.length;
+              frames.push(transfer(0, id, payload.subarray(at, at + frameBytes), { more, isContinuation: at > 0 }));
+            }
+            return frames;
+          }),
+        );
+        for (let at = 0; at < wire.length; at += pieceBytes) {
+          for (const client of [reader, byRhea]) client.feed(wire.subarray(at, at + pieceBytes));
+          await Promise.all([reader.settle(), byRhea.settle()]);
+        }
+        reader.overwrite();
+        expect([reader.error, byRhea.error]).toEqual([undefined, undefined]);
+        expect(reader.events.map((event) => (event.body as Buffer).length)).toEqual(bodies);
+        const digest = ({ events }: WireClient) => events.map((event) => hash('sha1', event.body as Buffer));
+        expect(digest(reader)).toEqual(digest(byRhea));
+        expect(reader.counters).toEqual(byRhea.counters);
+        for (const client of clients.splice(0)) client.close();
+      }),
+      { numRuns: 15 },
+    );
+  }, 60_000);
 
   it('that are damaged end as they would with rhea', async () => {
     let failed = 0;

@@ -97,6 +97,7 @@ export class WireClient {
   readonly #events: EventHubEvent[][] = [];
   readonly #links: (RheaReceiver & EventEmitter)[] = [];
   readonly #format: BodyFormat;
+  readonly #chunks: Buffer[] = [];
 
   private constructor(connection: RheaClient, format: BodyFormat) {
     this.#connection = connection;
@@ -154,10 +155,15 @@ export class WireClient {
 
   /** False once the connection has failed. */
   feed(bytes: Buffer): boolean {
-    // A copy that is overwritten afterwards: nothing may point into it.
     const chunk = Buffer.from(new Uint8Array(bytes));
+    this.#chunks.push(chunk);
     this.#connection.input(chunk);
     return this.error === undefined;
+  }
+
+  /** Overwrites all that was fed: what points into it is seen. */
+  overwrite(): void {
+    for (const chunk of this.#chunks) chunk.fill(0xee);
   }
 
   /** rhea looks after its sessions in the ticks that follow. */
