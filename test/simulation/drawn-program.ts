@@ -56,8 +56,10 @@ export interface ProgramShape {
   readonly versions: readonly VersionShape[];
   /** Sleepers and what is cleaned away under them, in many of these seeds: else it takes thousands to meet a rare case. */
   readonly hasSleepers: boolean;
-  /** What people do with tools, and how often readers of outboxes die; undefined: as the simulator draws it, which is seldom. */
-  readonly tools: Pick<SimulationFaults, 'savepoint' | 'drain' | 'rewind' | 'fork' | 'readerCrash'> | undefined;
+  /** How often readers of outboxes die. */
+  readonly readerCrash: number;
+  /** What people do with tools; undefined: as the simulator draws it, which is seldom. */
+  readonly tools: Pick<SimulationFaults, 'savepoint' | 'drain' | 'rewind' | 'fork'> | undefined;
 }
 
 /** A program of the engine drawn from a seed: sources, operators, outputs, options and their changes over redeploys. */
@@ -119,13 +121,13 @@ export function drawProgram(seed: number): ProgramShape {
       drawVersion(random, version, intervalMs, outputs, hasSleepers),
     ),
     hasSleepers,
+    readerCrash: pick(0, 0.4, 0.8),
     tools: hasTools
       ? {
           savepoint: pick(0, 0.4),
           drain: pick(0, 0.3),
           rewind: pick(0, 0.1, 0.25),
           fork: pick(0, 0.1),
-          readerCrash: pick(0, 0.4),
         }
       : undefined,
   };

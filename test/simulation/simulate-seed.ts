@@ -28,6 +28,7 @@ export async function simulateSeed(seed: number, trace?: (line: string) => void)
     },
     faults: {
       ...(shape.hasSleepers ? { freezeAtPoint: 0.02, lostAnswer: 0.05, crashAtPoint: 0 } : {}),
+      readerCrash: shape.readerCrash,
       ...shape.tools,
     },
     batchInterval: shape.batchInterval,
