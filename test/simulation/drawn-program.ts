@@ -124,8 +124,8 @@ export function drawProgram(seed: number): ProgramShape {
     readerCrash: pick(0, 0.4, 0.8),
     tools: hasTools
       ? {
-          savepoint: pick(0, 0.4),
-          drain: pick(0, 0.3),
+          savepoint: pick(0, 0.5),
+          drain: pick(0.1, 0.4),
           rewind: pick(0, 0.1, 0.25),
           fork: pick(0, 0.1),
         }

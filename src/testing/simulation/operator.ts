@@ -51,7 +51,7 @@ export class SimulatedOperator<T> {
 
   async savepoint(): Promise<void> {
     const { world, history } = this.#simulation;
-    const [mark] = world.chance(0.3) ? this.#savepoints() : [];
+    const [mark] = world.chance(0.5) ? this.#savepoints() : [];
     if (mark !== undefined) {
       const isGone = await this.#use(
         'savepoint rm',
