@@ -32,11 +32,10 @@ export function newTable(cellsMax?: number): StateTable {
   return new StateTable({ uid: 'bench', numPartitions: partitions, cellsMax });
 }
 
-/** Puts the first so many keys into the table, batch by batch. @returns the id of the last batch, and the fingerprint */
-export function fill(state: StateTable, keys: number): { readonly batchId: number; readonly fingerprint: string } {
+/** Puts the keys before `keys` into the table, batch by batch, from `first` on. @returns the fingerprint */
+export function fill(state: StateTable, keys: number, first = 0): string {
   let fingerprint = '';
-  const batchId = 0;
-  for (let from = 0; from < keys; from += keysPerBatch) {
+  for (let from = first; from < keys; from += keysPerBatch) {
     for (let i = from; i < Math.min(keys, from + keysPerBatch); i++) {
       const key = keyOf(i);
       state.partition(hashKey(key) % partitions).put(0, keyIdentity(key), key, device(i, 0));
@@ -44,7 +43,7 @@ export function fill(state: StateTable, keys: number): { readonly batchId: numbe
     fingerprint = state.seal().fingerprint;
     state.merge();
   }
-  return { batchId, fingerprint };
+  return fingerprint;
 }
 
 export function threadMs(): number {

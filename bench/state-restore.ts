@@ -19,8 +19,8 @@ interface Stored {
 /** A manifest of `keys` keys, and the same entries as JSON. */
 function storedState(keys: number): Stored {
   const state = newTable();
-  const { fingerprint } = fill(state, keys);
-  const extents = [...state.extents(0.5)];
+  const fingerprint = fill(state, keys);
+  const extents = state.extents(0.5);
   const texts: string[] = [];
   for (let from = 0; from < keys; from += keysPerText) {
     const length = Math.min(keysPerText, keys - from);
