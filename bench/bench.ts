@@ -25,6 +25,8 @@ export interface BenchOutcome {
   readonly tables: readonly BenchTable[];
   /** What it comes to: these go into the closing table, the JSON file and BENCHMARKS.md. */
   readonly rows: readonly ResultRow[];
+  /** Why it counts as failed although it has figures: the exit code tells. */
+  readonly failure?: string;
 }
 
 export interface BenchTable {

@@ -80,7 +80,7 @@ export async function runBench(name: string, bench: Bench, rounds: number | unde
     process.exit(130);
   };
   process.on('exit', end).on('SIGINT', stop).on('SIGTERM', stop);
-  const { outcome, failure } = await outcomeOf(child);
+  const { outcome, failure = outcome.failure } = await outcomeOf(child);
   process.off('exit', end).off('SIGINT', stop).off('SIGTERM', stop);
   end();
   const { tables, rows } = withoutNaN(outcome);
