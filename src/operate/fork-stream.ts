@@ -6,7 +6,6 @@ import { mapBounded } from '../checkpoint/map-bounded.ts';
 import { snapshotName } from '../checkpoint/object-names.ts';
 import { seed } from '../checkpoint/operator-records.ts';
 import type { PointState } from '../checkpoint/point-manifest.ts';
-import type { RecoveredStream } from '../checkpoint/stream-checkpoint.ts';
 import {
   type CheckpointTarget,
   storageOfTarget,
@@ -72,11 +71,11 @@ export function forkStream(
 
 async function fork(from: ObjectStore, to: ObjectStore, options: ForkOptions): Promise<ForkReport> {
   const nextWalk = walksAsOne(options);
-  const point = await onSteadyFloor(from, async () => {
+  const { point, pointState } = await onSteadyFloor(from, async () => {
     const index = await readLogIndex(from, nextWalk());
     const found = await readBatch(findBatch(from, index, options.at ?? index.retained.last));
     await checkState(found, nextWalk());
-    return found;
+    return { point: found, pointState: await pointStateOf(from, found) };
   });
   const { status } = point;
   const { batchId, batchTimeMs } = status.lastBatch!;
@@ -87,7 +86,7 @@ async function fork(from: ObjectStore, to: ObjectStore, options: ForkOptions): P
   const settings = { appName: 'tidemark checkpoint fork', origin };
 
   const streamId = await createStream(to, { zeroTimeMs, graph, settings }, options, async (log, root) => {
-    const state = await copyState(from, root, log.epoch, point, options);
+    const state = await copyState(from, root, log.epoch, pointState, options);
     await seed(log, { batchId, batchTimeMs, positions, fingerprints, graph, origin }, state);
   });
   return {
@@ -106,10 +105,9 @@ async function copyState(
   from: ObjectStore,
   to: ObjectStore,
   epoch: number,
-  point: RecoveredStream,
+  { extents, changes, fingerprints }: PointState,
   { random = new SystemRandom() }: ForkOptions,
 ): Promise<PointState> {
-  const { extents, changes, fingerprints } = await pointStateOf(from, point);
   const objects = [...new Set(extents.flatMap(({ parts }) => parts.map(({ object }) => object)))];
   const names = new Map<string, string>();
   await mapBounded(objects, copiesMax, async (object, index) => {

@@ -55,6 +55,28 @@ describe.each([
   });
 });
 
+test('records and segments that the parent cleans away while the fork is written are not missed', async () => {
+  const run = new Run();
+  await run.to(30_000, { ...everything, retainManifests: 4 });
+  const gone = [...(await objectsOf(run.store)).keys()].filter((name) => /^(log|seg)\//.test(name));
+  expect(gone.some((name) => name.startsWith('seg/'))).toBe(true);
+  const expected = await listState(run.store, 'recent', { batchId: 30 });
+  const place = newPlace(run);
+  const target = new Proxy(place, {
+    get(store, property) {
+      const member: unknown = Reflect.get(store, property, store);
+      if (property !== 'putIfAbsent') return typeof member === 'function' ? member.bind(store) : member;
+      return async (...put: Parameters<MemoryStore['putIfAbsent']>) => {
+        await run.store.delete(gone);
+        return store.putIfAbsent(...put);
+      };
+    },
+  });
+  await forkStream(run.store, target, { at: 30, clock: run.clock });
+  expect((await verifyCheckpoint(place)).findings).toEqual([]);
+  expect(await listState(place, 'recent')).toEqual(expected);
+});
+
 test('a savepoint far below the floor can be forked', async () => {
   const run = new Run();
   await run.to(8_000, everything);
