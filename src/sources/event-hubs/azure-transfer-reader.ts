@@ -13,8 +13,11 @@ export interface RheaTransport {
 export interface RheaConnection {
   readonly amqp_transport: RheaTransport;
   readonly remote_channel_map: Readonly<Record<number, RheaSession | undefined>>;
+  readonly socket?: { cork?(): void; uncork?(): void } | undefined;
   /** Has rhea look after flow and dispositions before the next turn of the event loop. */
   _register(): void;
+  /** Writes what is due of all sessions and links. */
+  _process(): void;
 }
 
 export interface RheaSession {
@@ -49,7 +52,8 @@ const frameHeaderBytes = 8;
  * has a sink, with a message the scanner accepts. Every other frame goes to rhea, unchanged and in order.
  *
  * rhea makes an object, a getter call or a closure of every field of every frame; this was nine tenths of the cost of an
- * event. What is replaced is `read` of this connection's own transport, nothing that other connections share.
+ * event. What is replaced is `read` of this connection's own transport and the writing of its frames one by one, nothing that
+ * other connections share.
  *
  * Invariants
  *   T1. rhea's counters (transfer id, delivery id, credit, delivery count) move as if it had read the frame itself, so the
@@ -84,6 +88,14 @@ export class TransferReader {
     this.#transport = transport;
     this.#readByRhea = transport.read.bind(transport);
     transport.read = (bytes) => this.#read(bytes);
+    const process = connection._process.bind(connection);
+    connection._process = () => {
+      // rhea writes every frame by itself: the flows of all links become one write.
+      const { socket } = connection;
+      socket?.cork?.();
+      process();
+      socket?.uncork?.();
+    };
   }
 
   /** Has the link's events go to the sink until the function it returns is called. */

@@ -14,8 +14,8 @@ export interface CreditSituation {
 
 /**
  * Credit to add now: never more than the free space, whether idle or not, so that what is buffered and what may still
- * arrive together stay below `eventsMax`. Small top-ups wait until a quarter of the possible credit is due: one flow frame
- * per event would cost more than the event.
+ * arrive together stay below `eventsMax`. Small top-ups wait until half of the possible credit is due: flow frames
+ * cost more than events do.
  */
 export function creditToGrant(situation: CreditSituation): number {
   const { bufferedEvents, outstanding, outstandingMax, eventsMax, bytesMax, averageEventBytes } = situation;
@@ -24,6 +24,6 @@ export function creditToGrant(situation: CreditSituation): number {
   const grant = Math.min(byCount, byBytes, outstandingMax - outstanding);
   // An event larger than the whole byte budget must still get through.
   if (bufferedEvents === 0 && outstanding === 0) return Math.max(1, grant);
-  const worthwhile = Math.ceil(Math.min(eventsMax, bytesMax / averageEventBytes, outstandingMax) / 4);
+  const worthwhile = Math.ceil(Math.min(eventsMax, bytesMax / averageEventBytes, outstandingMax) / 2);
   return grant >= worthwhile || (outstanding === 0 && grant > 0) ? grant : 0;
 }

@@ -23,14 +23,14 @@ describe('the credit of a link', () => {
   });
 
   it('is topped up in portions, not event by event', () => {
-    expect(creditToGrant({ ...empty, bufferedEvents: 100, outstanding: 850 })).toBe(0);
-    expect(creditToGrant({ ...empty, bufferedEvents: 100, outstanding: 600 })).toBe(300);
+    expect(creditToGrant({ ...empty, bufferedEvents: 100, outstanding: 600 })).toBe(0);
+    expect(creditToGrant({ ...empty, bufferedEvents: 100, outstanding: 400 })).toBe(500);
   });
 
   it('is small while the size of the events is unknown', () => {
     expect(creditToGrant({ ...empty, outstandingMax: 64 })).toBe(64);
     expect(creditToGrant({ ...empty, outstandingMax: 64, outstanding: 50 })).toBe(0);
-    expect(creditToGrant({ ...empty, outstandingMax: 64, outstanding: 40, bufferedEvents: 24 })).toBe(24);
+    expect(creditToGrant({ ...empty, outstandingMax: 64, outstanding: 30, bufferedEvents: 24 })).toBe(34);
   });
 
   it('shrinks to what the bytes allow', () => {
