@@ -7,7 +7,7 @@ import { ArenaPane } from './arena-pane.ts';
 import type { BucketSums } from './bucket-sums.ts';
 import { CellPane } from './cell-pane.ts';
 import type { Change } from './change.ts';
-import { newStamp, type Pane, type Summand } from './pane.ts';
+import { type NewEntry, newStamp, type Pane, type Stamp, type Summand } from './pane.ts';
 import { RemovedKeys } from './removed-keys.ts';
 import { type ExtentScanner, writeGroupHead } from './state-codec.ts';
 import type { ValueSchema } from './state-schema.ts';
@@ -21,9 +21,6 @@ export interface TableShare {
   /** Place of the next new key in the order of arrival. */
   nextOrdinal: number;
 }
-
-// Of an entry that was read.
-const unknownPlace = { slot: -1, epoch: 0, cell: undefined };
 
 /**
  * The committed entries of one partition, pane by pane. Small panes are kept decoded, large ones as bytes.
@@ -124,8 +121,9 @@ export class CommittedPanes {
   restore(scanner: ExtentScanner, keyHash: number, isDirty: boolean, expected: number): void {
     const { pane, kind, start, keyEnd, end, timeMs, schema, hash, ordinal, bytes: source } = scanner;
     const { sums } = this.#share;
-    const stamp = { ...newStamp(), keyHash };
-    const target = this.paneFor(pane, this.#missing(pane, expected));
+    const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash, slot: -1, epoch: 0 };
+    const there = this.#panes.get(pane);
+    const target = there instanceof ArenaPane ? there : this.paneFor(pane, this.#missing(pane, expected));
     if (kind === 'removed') {
       const id = identityAt(source, start, keyEnd);
       if (target.stampOf(id, stamp)) sums.subtract(stamp);
@@ -135,7 +133,22 @@ export class CommittedPanes {
     }
     const isPlaced = kind === 'added';
     sums.add({ keyHash, hash, schema, size: end - start });
-    const entry = { source, start, end, keyHash, hash, timeMs, schema, ordinal, isPlaced, isDirty, ...unknownPlace };
+    // No spread: this is done for every entry of a restore.
+    const entry: NewEntry = {
+      source,
+      start,
+      end,
+      keyHash,
+      hash,
+      timeMs,
+      schema,
+      ordinal,
+      isPlaced,
+      isDirty,
+      slot: -1,
+      epoch: 0,
+      cell: undefined,
+    };
     if (target.restore(entry, keyEnd, stamp)) sums.subtract(stamp);
   }
 

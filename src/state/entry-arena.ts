@@ -151,7 +151,7 @@ export class EntryArena {
     const before = records[at + ofLength]!;
     if (end - start <= before) {
       this.#bytesDead += before - (end - start);
-      copyBytes(source, start, end, this.bytes, records[at + ofStart]!);
+      source.copy(this.bytes, records[at + ofStart]!, start, end);
       records[at + ofLength] = end - start;
       this.#note(slot, facts);
     } else {
@@ -234,7 +234,7 @@ export class EntryArena {
   #place(slot: number, source: Buffer, start: number, end: number, facts: EntryFacts): void {
     const length = end - start;
     if (this.#bytesUsed + length > this.bytes.length) this.#makeRoomForBytes(length);
-    copyBytes(source, start, end, this.bytes, this.#bytesUsed);
+    source.copy(this.bytes, this.#bytesUsed, start, end);
     this.#records[slot * words + ofStart] = this.#bytesUsed;
     this.#records[slot * words + ofLength] = length;
     this.#bytesUsed += length;
@@ -319,7 +319,7 @@ export class EntryArena {
       if (!this.#isLive(slot)) continue;
       const start = this.startOf(slot);
       const end = this.endOf(slot);
-      copyBytes(this.bytes, start, end, bytes, used);
+      this.bytes.copy(bytes, used, start, end);
       records[slot * words + ofStart] = used;
       used += end - start;
     }
@@ -348,17 +348,6 @@ export class EntryArena {
     while (capacity < this.#live * 2) capacity *= 2;
     this.#reindex(capacity);
   }
-}
-
-// Up to here a loop beats the call into Buffer.copy.
-const shortBytes = 192;
-
-function copyBytes(from: Buffer, start: number, end: number, to: Buffer, at: number): void {
-  if (end - start > shortBytes) {
-    from.copy(to, at, start, end);
-    return;
-  }
-  for (let i = start, j = at; i < end; i++, j++) to[j] = from[i]!;
 }
 
 /** Keys say where they end, so the bytes of one are never the beginning of another. */
