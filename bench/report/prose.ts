@@ -32,6 +32,7 @@ modules and the first, uncompiled pass over 20,000 lines.`,
   interval: '',
   recovery: '',
   state: '',
+  'state-peers': '',
 };
 
 export function sectionOf(name: string): string {
