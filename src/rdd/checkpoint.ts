@@ -75,6 +75,7 @@ function once(work: (runner: JobRunner) => Promise<void>): (runner: JobRunner) =
  */
 export function completingCheckpoints(runner: JobRunner, hasPending: () => boolean): JobRunner {
   return {
+    ...(runner.nameShuffle === undefined ? {} : { nameShuffle: runner.nameShuffle.bind(runner) }),
     ...(runner.pipeOther === undefined ? {} : { pipeOther: runner.pipeOther.bind(runner) }),
     run: async (rdd, task, partitions) => {
       const results = await runner.run(rdd, task, partitions);

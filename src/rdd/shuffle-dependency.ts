@@ -39,7 +39,10 @@ interface ShuffleOptions<B> {
  */
 export class ShuffleDependency<T = unknown, B = unknown> {
   readonly rdd: RDD<T>;
+  /** The operator. */
   readonly name: string;
+  /** Where several threads run the program: what they know it by. */
+  readonly key: string;
   readonly readers: 'one' | 'all';
   // Any row and block type: a dependency on special rows must be usable where one on unknown rows is expected.
   readonly #form: BlockForm<never>;
@@ -57,6 +60,7 @@ export class ShuffleDependency<T = unknown, B = unknown> {
   ) {
     this.rdd = rdd;
     this.name = name;
+    this.key = rdd.context.runner.nameShuffle?.() ?? name;
     this.readers = readers;
     this.#form = (form ?? rowsForm) as BlockForm<never>;
     this.#createWriter = createWriter;

@@ -82,6 +82,8 @@ export interface JobRunner {
     task: (partition: number, context: TaskContext) => R | Promise<R>,
     partitions?: readonly number[],
   ): Promise<R[]>;
+  /** Names a shuffle that is made now, the same on all threads that run the program. Absent: there is one thread. */
+  nameShuffle?(): string;
   /** See {@link pipeOther}. Absent: all partitions are computed in this thread. */
   pipeOther?<T>(rdd: RDD<T>, partition: number, task: TaskContext, push: (row: T) => void): void | Promise<void>;
 }

@@ -1,4 +1,5 @@
 import { deserialize, serialize } from 'node:v8';
+import { depthMax } from '../base/data-path.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { decodeValueAt, encodeValue } from '../base/value-codec.ts';
 import { packRows, unpackRows } from '../rdd/shuffle-dependency.ts';
@@ -18,9 +19,12 @@ const columnBytesMax = 2 ** 30;
 /** @param what names the operator, for the error. @throws VALUE_UNSUPPORTED, LIMIT_EXCEEDED */
 export function encodeColumns(columns: Columns, what: string): Uint8Array<ArrayBuffer> {
   try {
-    const parts = columns.map((column) =>
-      column.every(isPrimitive) ? column : encodeValue(column, { bytesMax: columnBytesMax }),
-    );
+    const parts = columns.map((column) => {
+      if (column.every(isPrimitive)) return column;
+      const bytes = encodeValue(column, { bytesMax: columnBytesMax });
+      // The value codec knows no Buffers: they would arrive without their methods. It has refused what V8 would not.
+      return holdsBuffer(column, depthMax) ? column : bytes;
+    });
     return serialize(parts) as Uint8Array<ArrayBuffer>;
   } catch (error) {
     if (!(error instanceof TidemarkError)) throw error;
@@ -65,6 +69,18 @@ function isPrimitive(value: unknown): boolean {
     default:
       return true;
   }
+}
+
+function holdsBuffer(value: unknown, depthLeft: number): boolean {
+  if (typeof value !== 'object' || value === null || depthLeft === 0) return false;
+  if (Array.isArray(value)) return value.some((item) => holdsBuffer(item, depthLeft - 1));
+  if (ArrayBuffer.isView(value)) return Buffer.isBuffer(value);
+  if (value instanceof Map) return holdsBuffer([...value].flat(), depthLeft - 1);
+  if (value instanceof Set) return holdsBuffer([...value], depthLeft - 1);
+  for (const name in value) {
+    if (holdsBuffer((value as Record<string, unknown>)[name], depthLeft - 1)) return true;
+  }
+  return false;
 }
 
 /** Rows in a block. Small enough that a reader that has enough stops early, large enough to be worth a message. */

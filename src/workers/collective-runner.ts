@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { invariant, TidemarkError } from '../base/errors.ts';
 import { decodeValue } from '../base/value-codec.ts';
 import { shufflesOf } from '../rdd/in-process-runner.ts';
@@ -12,6 +11,7 @@ import type { Exchange, SentBlocks, StepOutcome } from './exchange.ts';
 import { ExchangedOutputs, type Root } from './exchanged-outputs.ts';
 import { isBound, lineageOf, signatureOf } from './lineage.ts';
 import type { Link, Reading } from './link.ts';
+import { currentScope } from './scopes.ts';
 
 /** What tasks have added to accumulators of the program, by their number in it. */
 export type Updates = readonly (readonly [accumulator: number, update: unknown])[];
@@ -26,35 +26,26 @@ interface CollectiveRunnerFields {
   readonly signal: AbortSignal;
   /** Accumulators of the program. */
   readonly accumulators: () => readonly UpdateReceiver[];
-  /** Resolves when it is the turn of this job on all workers; `done` is called when it has ended here. */
-  readonly turn: (key: string) => Promise<{ readonly done: (updates: Updates) => void }>;
+  /** Takes what jobs of the program have added to accumulators. */
+  readonly count: (updates: Updates) => void;
 }
-
-/** Where an action is called that a function of the program runs while a batch is generated. */
-export interface JobScope {
-  readonly key: string;
-  next: number;
-}
-
-const stepPrefix = 'step ';
 
 interface OtherRequest {
   readonly root: string;
   readonly ordinal: number;
   readonly partition: number;
-  /** What the asking worker has taken of the exchange. */
-  readonly steps: number;
 }
 
 /**
- * Runs jobs together with the other workers, which run the same program and so the same jobs in the same order.
+ * Runs jobs together with the other workers, which run the same program and so the same jobs.
  *
  * Partition p of every RDD is at home on worker p mod N: there its tasks run, and there the blocks of its shuffles go. A
  * shuffle is one step of the exchange: every worker computes its map partitions and sends away what others read. Results
  * of an action are given to all workers.
  *
  * Invariants
- *   C1. Steps are taken in one order on all workers: the driver says which job is next, and within a job the lineage does.
+ *   C1. Jobs and shuffles have names that are the same on all workers (see Scope), and so have their steps. Nothing depends on
+ *       the order in which workers come to them; jobs may overlap, and wait for each other.
  *   C2. A task is tried again where it has failed. Blocks that came from others stay encoded, so that they can be read again;
  *       own map partitions are computed again. No step is taken for it.
  *   C3. A partition that depends on a shuffle is computed at home only. A task that reads it from elsewhere (a union, a
@@ -62,13 +53,12 @@ interface OtherRequest {
  */
 export class CollectiveRunner implements JobRunner {
   readonly #fields: CollectiveRunnerFields;
-  readonly #scopes = new AsyncLocalStorage<JobScope>();
   readonly #roots = new Map<string, Root>();
   readonly #ordinals = new Map<string, readonly RDD<unknown>[]>();
   readonly #rootOf = new WeakMap<TaskContext, Root>();
   readonly #outputs = new WeakMap<ShuffleDependency, ExchangedOutputs>();
-  /** Steps this worker has taken. */
-  #steps = 0;
+  /** Of shuffles whose map side has failed: on all workers alike. */
+  readonly #failedTries = new WeakMap<ShuffleDependency, number>();
   #updates: [number, unknown][] = [];
   #progress = Promise.withResolvers<void>();
   #failure: Error | undefined;
@@ -81,11 +71,6 @@ export class CollectiveRunner implements JobRunner {
     return this.#fields.links.length;
   }
 
-  /** Actions that `work` calls, now or later, are told apart by `key` and their order. */
-  inScope<R>(key: string, work: () => R): R {
-    return this.#scopes.run({ key, next: 0 }, work);
-  }
-
   /** What map sides have added to accumulators since the last call. */
   takeUpdates(): Updates {
     const updates = this.#updates;
@@ -93,10 +78,13 @@ export class CollectiveRunner implements JobRunner {
     return updates;
   }
 
-  /** The batch is over: nobody asks for its partitions any more. */
-  forget(): void {
-    this.#roots.clear();
-    this.#ordinals.clear();
+  /** The batch is over, and those before it: nobody asks for their partitions any more. */
+  forget(batchId: number): void {
+    for (const [key, root] of this.#roots) {
+      if (root.batchId > batchId) continue;
+      this.#roots.delete(key);
+      this.#ordinals.delete(key);
+    }
   }
 
   /** Nothing will come from the other workers any more. */
@@ -112,22 +100,26 @@ export class CollectiveRunner implements JobRunner {
     partitions: readonly number[] = Array.from({ length: rdd.numPartitions }, (_, i) => i),
   ): Promise<R[]> {
     if (TaskContext.get() !== undefined) throw refusedInTask(rdd);
-    const scope = this.#scopes.getStore();
+    const scope = currentScope();
     if (scope === undefined) throw refusedOutside(rdd);
-    const key = `${scope.key}/job ${scope.next++}`;
-    const { done } = await this.#fields.turn(key);
+    const { batchId } = scope;
+    const key = `${scope.key}/job ${scope.jobs++}`;
     try {
-      return await this.#runJob({ key, rdd }, task, partitions);
+      return await this.#runJob({ key, rdd, batchId }, task, partitions);
     } finally {
-      done(this.takeUpdates());
+      this.#fields.count(this.takeUpdates());
     }
   }
 
-  /** Computes the shuffles that partitions of `rdd` read; `key` names it on all workers until the batch is over. */
-  async prepare(key: string, rdd: RDD<unknown>): Promise<void> {
-    this.#roots.set(key, { key, rdd });
+  /** Computes the shuffles that partitions of the root read. It is known by its key until its batch is over. */
+  async prepare(root: Root): Promise<void> {
+    this.#begin(root);
+    await this.#materialise(root.rdd, root.batchId);
+  }
+
+  #begin(root: Root): void {
+    this.#roots.set(root.key, root);
     this.#wake();
-    await this.#materialise(rdd);
   }
 
   /** The rows of a partition that is at home here. */
@@ -165,7 +157,7 @@ export class CollectiveRunner implements JobRunner {
   ): Promise<void> {
     const ordinal = this.#lineage(root).indexOf(rdd);
     invariant(ordinal >= 0, `${rdd.name} is no part of ${root.key}.`);
-    const request: OtherRequest = { root: root.key, ordinal, partition, steps: this.#steps };
+    const request: OtherRequest = { root: root.key, ordinal, partition };
     const reader = link.read('other', request);
     try {
       for (let block = await reader.next(); block !== undefined; block = await reader.next()) {
@@ -184,22 +176,25 @@ export class CollectiveRunner implements JobRunner {
 
   /** For another worker: see `pipeOther`. */
   async readOther(argument: unknown): Promise<Reading> {
-    const { root: key, ordinal, partition, steps } = argument as OtherRequest;
+    const { root: key, ordinal, partition } = argument as OtherRequest;
     // The one that asks may be ahead of us.
-    while (this.#failure === undefined && !this.#hasReached(key, steps)) await this.#progress.promise;
-    if (this.#failure !== undefined) throw this.#failure;
-    const root = this.#roots.get(key);
-    const rdd = root && this.#lineage(root)[ordinal];
-    invariant(root !== undefined && rdd !== undefined, `${key} is not known any more.`);
+    const root = await this.#reached(() => this.#roots.get(key));
+    const rdd = this.#lineage(root)[ordinal];
+    invariant(rdd !== undefined, `${key} has no RDD ${ordinal}.`);
+    await this.#reached(() => shufflesOf(rdd, () => false).every(({ hasOutputs }) => hasOutputs) || undefined);
     const context = this.#context(root, rdd, partition);
     const { result, updates } = await runCollecting(context, () => blocksOf(rdd, partition, context));
     return { ...result, result: this.#numbered(updates) };
   }
 
-  #hasReached(key: string, steps: number): boolean {
-    if (this.#steps < steps) return false;
-    // The root of a step that was taken is known, or the batch it belonged to is over.
-    return this.#roots.has(key) || (key.startsWith(stepPrefix) && Number(key.slice(stepPrefix.length)) <= this.#steps);
+  /** What `look` gives, as soon as it gives something. */
+  async #reached<R>(look: () => R | undefined): Promise<R> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      const found = look();
+      if (found !== undefined) return found;
+      await this.#progress.promise;
+    }
   }
 
   /** All RDDs a root is computed from, in an order that follows from the program alone. */
@@ -220,16 +215,14 @@ export class CollectiveRunner implements JobRunner {
     partitions: readonly number[],
   ): Promise<R[]> {
     const { rdd } = root;
-    await this.prepare(root.key, rdd);
-    const step = this.#fields.exchange.begin(`${root.key}: ${rdd.name}, partitions ${partitions.join(',')}`);
+    await this.prepare(root);
+    const step = this.#fields.exchange.begin(root.key, `${signatureOf(rdd)}, partitions ${partitions.join(',')}`);
     const own = partitions.filter((partition) => this.#isHome(partition));
     const results = new Map<number, R>();
     const failure = await this.#stage(root, own, async (partition, context) => {
       results.set(partition, await task(partition, context));
     });
     const { values } = await step.end(failure === undefined ? this.#outcomeOf(results, rdd) : { failure });
-    this.#steps = step.number;
-    this.#wake();
     for (const bytes of values.values()) {
       for (const [partition, result] of decodeValue(bytes) as [number, R][]) results.set(partition, result);
     }
@@ -237,22 +230,24 @@ export class CollectiveRunner implements JobRunner {
   }
 
   /** In lineage order; what lies behind a shuffle first. Rows that are kept don't count: others may not have them. */
-  async #materialise(rdd: RDD<unknown>): Promise<void> {
+  async #materialise(rdd: RDD<unknown>, batchId: number): Promise<void> {
     for (const shuffle of shufflesOf(rdd, () => false)) {
-      if (!shuffle.hasOutputs) await shuffle.materialise(() => this.#mapSide(shuffle));
+      if (!shuffle.hasOutputs) await shuffle.materialise(() => this.#mapSide(shuffle, batchId));
     }
+    this.#wake();
     await this.#repair(rdd);
   }
 
-  async #mapSide(shuffle: ShuffleDependency): Promise<ShuffleOutputs<unknown>> {
+  async #mapSide(shuffle: ShuffleDependency, batchId: number): Promise<ShuffleOutputs<unknown>> {
     const { rdd } = shuffle;
-    await this.#materialise(rdd);
+    await this.#materialise(rdd, batchId);
+    const tries = this.#failedTries.get(shuffle) ?? 0;
+    const root = { key: `${shuffle.key}, try ${tries}`, rdd, batchId };
     const step = this.#fields.exchange.begin(
+      root.key,
       `${shuffle.name}: ${rdd.numPartitions} map partitions, read by ${shuffle.readers}\n${signatureOf(rdd)}`,
     );
-    const root = { key: `${stepPrefix}${step.number}`, rdd };
-    this.#roots.set(root.key, root);
-    this.#wake();
+    this.#begin(root);
     const own = new Map<number, readonly unknown[]>();
     const partitions = Array.from({ length: rdd.numPartitions }, (_, i) => i).filter((p) => this.#isHome(p));
     const failure = await this.#stage(root, partitions, async (partition, context) => {
@@ -260,9 +255,10 @@ export class CollectiveRunner implements JobRunner {
       own.set(partition, blocks);
       for (const worker of step.peers) step.send(worker, partition, this.#blocksFor(worker, shuffle, blocks));
     });
-    const { blocks: received } = await step.end({ failure });
-    this.#steps = step.number;
-    this.#wake();
+    const { blocks: received } = await step.end({ failure }).catch((error) => {
+      this.#failedTries.set(shuffle, tries + 1);
+      throw error;
+    });
     const outputs = new ExchangedOutputs(shuffle, root, own, received, (p) => this.#isHome(p));
     this.#outputs.set(shuffle, outputs);
     return outputs;

@@ -17,13 +17,13 @@ export interface StepOutcome {
 }
 
 interface BlocksMessage {
-  readonly step: number;
+  readonly step: string;
   readonly mapPartition: number;
   readonly blocks: SentBlocks;
 }
 
 interface DoneMessage extends StepOutcome {
-  readonly step: number;
+  readonly step: string;
   /** What the step is for: equal on all workers, or their programs differ. */
   readonly signature: string;
 }
@@ -36,31 +36,29 @@ class Inbox {
 }
 
 /**
- * How workers that run the same program give each other what they have computed: in steps, which all of them take in
- * the same order. In a step every worker sends blocks to those who read them, then says that it is done; a step is over
+ * How workers that run the same program give each other what they have computed: in steps, which all of them take, known
+ * by their names. In a step every worker sends blocks to those who read them, then says that it is done; a step is over
  * when all have said so. A failure of one is told to all, so that a step succeeds everywhere or fails everywhere.
  *
- * A worker can be one step ahead of another at most: the next step needs everybody's word. So no more than two steps are
- * held, and of them what the shuffle holds anyway.
+ * What has come for steps that a worker has not begun is held until it does: at most what the shuffles of the batch hold.
  */
 export class Exchange {
   readonly #index: number;
   /** By worker; a hole for this one. */
   readonly #links: readonly (Link | undefined)[];
-  readonly #inboxes = new Map<number, Inbox>();
-  #last = 0;
+  readonly #inboxes = new Map<string, Inbox>();
 
   constructor(index: number, links: readonly (Link | undefined)[]) {
     this.#index = index;
     this.#links = links;
   }
 
-  begin(signature: string): ExchangeStep {
-    const number = ++this.#last;
+  /** `signature`: what the step is for. Each name once. */
+  begin(name: string, signature: string): ExchangeStep {
     const peers = this.#links.flatMap((link, index) => (link === undefined ? [] : [{ link, index }]));
-    const inbox = this.#inbox(number);
+    const inbox = this.#inbox(name);
     if (peers.length === 0) inbox.complete.resolve();
-    return new ExchangeStep(number, signature, this.#index, peers, inbox, () => this.#inboxes.delete(number));
+    return new ExchangeStep(name, signature, this.#index, peers, inbox, () => this.#inboxes.delete(name));
   }
 
   /** What another worker has told. */
@@ -84,7 +82,7 @@ export class Exchange {
     }
   }
 
-  #inbox(step: number): Inbox {
+  #inbox(step: string): Inbox {
     let inbox = this.#inboxes.get(step);
     if (inbox === undefined) {
       inbox = new Inbox();
@@ -96,7 +94,7 @@ export class Exchange {
 
 /** This worker's part of one step. */
 export class ExchangeStep {
-  readonly number: number;
+  readonly #name: string;
   readonly #signature: string;
   readonly #index: number;
   readonly #peers: readonly { readonly link: Link; readonly index: number }[];
@@ -104,14 +102,14 @@ export class ExchangeStep {
   readonly #forget: () => void;
 
   constructor(
-    number: number,
+    name: string,
     signature: string,
     index: number,
     peers: readonly { readonly link: Link; readonly index: number }[],
     inbox: Inbox,
     forget: () => void,
   ) {
-    this.number = number;
+    this.#name = name;
     this.#signature = signature;
     this.#index = index;
     this.#peers = peers;
@@ -126,7 +124,7 @@ export class ExchangeStep {
   /** Hands the bytes over: they are gone here. */
   send(worker: number, mapPartition: number, blocks: SentBlocks): void {
     const peer = this.#peers.find(({ index }) => index === worker);
-    const message: BlocksMessage = { step: this.number, mapPartition, blocks };
+    const message: BlocksMessage = { step: this.#name, mapPartition, blocks };
     peer?.link.tell(
       'blocks',
       message,
@@ -142,7 +140,7 @@ export class ExchangeStep {
     readonly blocks: ReceivedBlocks;
     readonly values: ReadonlyMap<number, Uint8Array>;
   }> {
-    const own: DoneMessage = { ...outcome, step: this.number, signature: this.#signature };
+    const own: DoneMessage = { ...outcome, step: this.#name, signature: this.#signature };
     for (const { link } of this.#peers) link.tell('done', own);
     try {
       await this.#inbox.complete.promise;

@@ -7,6 +7,8 @@ import type { ReceivedBlocks } from './exchange.ts';
 /** Where a task's lineage begins: two workers know an RDD by the number of steps from there. */
 export interface Root {
   readonly key: string;
+  /** It is let go with this batch. */
+  readonly batchId: number;
   readonly rdd: RDD<unknown>;
 }
 

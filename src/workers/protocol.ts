@@ -16,7 +16,7 @@ export interface BatchMessage {
   readonly seed: number;
 }
 
-/** Driver to worker: makes the partitions of a stream readable. All workers get these in one order. */
+/** Driver to worker: makes the partitions of a stream readable, together with the other workers. */
 export interface PrepareCall {
   readonly batchId: number;
   /** Id of the stream. */
@@ -29,11 +29,6 @@ export interface Prepared {
   /** Undefined: the stream has no RDD in this batch. */
   readonly numPartitions: number | undefined;
   readonly updates: Updates;
-}
-
-/** Driver to worker: the turn of a job of the program has come, which all workers have announced. */
-export interface JobCall {
-  readonly key: string;
 }
 
 /** Driver to worker: the rows of a partition. Its result: {@link Updates}. */

@@ -32,6 +32,9 @@ interface Wanted {
   readonly partition: number;
 }
 
+/** After so many rows others may have their turn. */
+const rowsPerLook = 1024;
+
 /** A batch that ends so many teams would end any number of them. */
 const teamsMax = 4;
 
@@ -64,7 +67,9 @@ export class RemoteBatch implements Placement {
 
   generate<T>(stream: StreamNode<T>, compute: () => RDD<T> | undefined): RDD<T> | undefined {
     const local = compute();
-    if (local === undefined || stream instanceof StatefulNode || !this.#group.runs(stream)) return local;
+    // After the batch only what is remembered can be read: rows that are kept here.
+    if (local === undefined || this.#isOver) return local;
+    if (stream instanceof StatefulNode || !this.#group.runs(stream)) return local;
     return this.#remote(local, { node: stream.id, isInput: false });
   }
 
@@ -87,10 +92,16 @@ export class RemoteBatch implements Placement {
     const plan = this.#plans.get(uid);
     if (this.#isOver || batchId !== this.#message.batchId || node === undefined || plan === undefined)
       throw this.#over();
-    const writer = new BlockWriter(uid);
+    const rows: unknown[] = [];
     await node.source.read(plan, partition, (chunk) => {
-      for (let i = 0; i < chunk.length; i++) writer.push(chunk[i]);
+      for (let i = 0; i < chunk.length; i++) rows.push(chunk[i]);
     });
+    const { turns } = this.#group;
+    const writer = new BlockWriter(uid);
+    for (let i = 0; i < rows.length; i++) {
+      writer.push(rows[i]);
+      if (i % rowsPerLook === 0 && turns.isOver) await turns.give();
+    }
     return { blocks: writer.finish() };
   }
 
@@ -140,6 +151,7 @@ export class RemoteBatch implements Placement {
         if (block === undefined) break;
         const rows = decodeRows(block);
         for (let i = 0; i < rows.length; i++) push(rows[i]);
+        if (this.#group.turns.isOver) await this.#group.turns.give();
       }
     } catch (error) {
       reader.cancel();

@@ -5,15 +5,7 @@ import { fromErrorRecord } from './error-record.ts';
 import { diverged } from './exchange.ts';
 import { requireSameShape } from './graph-shape.ts';
 import { type ChannelEnd, Link, type Reading, unknownRequest } from './link.ts';
-import type {
-  JobCall,
-  LineageMessage,
-  PartMessage,
-  ReadyCall,
-  SourceRead,
-  UnusableMessage,
-  WorkerStart,
-} from './protocol.ts';
+import type { LineageMessage, PartMessage, ReadyCall, SourceRead, UnusableMessage, WorkerStart } from './protocol.ts';
 
 /** What the workers want of the driver's thread. */
 export interface TeamHost {
@@ -29,8 +21,8 @@ export interface TeamHost {
   readonly lost: (team: Team, error: Error) => void;
 }
 
-// Chains of actions that some thread has left in the middle: they are of batches long past.
-const unfinishedMax = 1000;
+// More are of batches long past.
+const comparedMax = 1000;
 
 /**
  * Worker threads that run one program together: from their start until the first of them ends. Threads hold their place in
@@ -41,8 +33,6 @@ export class Team {
   readonly #threads: readonly Worker[];
   readonly #links: readonly Link[];
   readonly #ready = Promise.withResolvers<void>();
-  /** How many threads have reached a job of the program, by its key. */
-  readonly #announced = new Map<string, number>();
   /** What the first thread to come has said a job reads from. */
   readonly #lineages = new Map<string, { readonly worker: number; readonly lineage: string }>();
   #readyCount = 0;
@@ -86,7 +76,6 @@ export class Team {
     for (const link of this.#links) link.tell(name, argument);
   }
 
-  /** All threads get it at the same place in the order of such calls. */
   callAll(name: string, argument: unknown): Promise<unknown[]> {
     return Promise.all(this.#links.map((link) => link.call(name, argument)));
   }
@@ -138,8 +127,8 @@ export class Team {
       case 'part':
         this.#host.partTold(index, argument as PartMessage);
         return;
-      case 'job':
-        this.#jobReached(argument as JobCall);
+      case 'updates':
+        this.#host.count(argument as Updates);
         return;
       case 'lineage':
         this.#compare(index, argument as LineageMessage);
@@ -149,26 +138,11 @@ export class Team {
     }
   }
 
-  /** A job begins when every thread has called it: then it takes its place in the order of commands. */
-  #jobReached(job: JobCall): void {
-    const reached = (this.#announced.get(job.key) ?? 0) + 1;
-    if (reached < this.count) {
-      this.#announced.set(job.key, reached);
-      bound(this.#announced);
-      return;
-    }
-    this.#announced.delete(job.key);
-    this.callAll('job', job).then(
-      (updates) => this.#host.count((updates as Updates[]).flat()),
-      () => {}, // The team has ended; the job belongs to it.
-    );
-  }
-
   #compare(worker: number, { key, lineage }: LineageMessage): void {
     const first = this.#lineages.get(key);
     if (first === undefined) {
       this.#lineages.set(key, { worker, lineage });
-      bound(this.#lineages);
+      if (this.#lineages.size > comparedMax) this.#lineages.delete(this.#lineages.keys().next().value as string);
     } else if (first.lineage !== lineage) {
       const what = (text: string): string => `  ${key}: ${text}`;
       this.#end(diverged(`worker ${first.worker}`, what(first.lineage), `worker ${worker}`, what(lineage)));
@@ -190,10 +164,6 @@ export class Team {
     this.fail(error);
     this.#host.lost(this, error);
   }
-}
-
-function bound(map: Map<string, unknown>): void {
-  if (map.size > unfinishedMax) map.delete(map.keys().next().value as string);
 }
 
 // The sources run as they are, and what is published is compiled.

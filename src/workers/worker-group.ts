@@ -1,6 +1,7 @@
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { TidemarkError, toError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
+import type { Turns } from '../base/turns.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import { SourceNode } from '../dstream/source-node.ts';
 import { StatefulNode } from '../dstream/stateful-node.ts';
@@ -73,6 +74,10 @@ export class WorkerGroup {
       throw error;
     }
     return group;
+  }
+
+  get turns(): Turns {
+    return this.#options.rdds.turns;
   }
 
   get graph(): DStreamGraph {

@@ -9,7 +9,7 @@ import { StageRunner, type StageRunnerOptions } from '../rdd/stage-runner.ts';
 import type { JobRunner, TaskContext } from '../rdd/task.ts';
 import { type DriverLine, isDivisible } from '../sources/source.ts';
 import { decodeRows } from './block-codec.ts';
-import { CollectiveRunner, type Updates } from './collective-runner.ts';
+import { CollectiveRunner } from './collective-runner.ts';
 import { toErrorRecord } from './error-record.ts';
 import { Exchange } from './exchange.ts';
 import { shapeOf } from './graph-shape.ts';
@@ -17,7 +17,6 @@ import { signatureOf } from './lineage.ts';
 import { type ChannelEnd, Link, type Reading, unknownRequest } from './link.ts';
 import type {
   BatchMessage,
-  JobCall,
   LineageMessage,
   PartCall,
   PartMessage,
@@ -28,22 +27,13 @@ import type {
   SourceRead,
   WorkerStart,
 } from './protocol.ts';
+import { currentScope, runInScope } from './scopes.ts';
 import { isReadByWorkers } from './source-lines.ts';
 import type { BuiltProgram, WorkerRole } from './worker-role.ts';
 
-interface Turn {
-  readonly begin: () => void;
-  readonly ended: Promise<Updates>;
-}
-
-/**
- * One worker: builds the program, then does for each batch what the driver asks for, together with the other workers.
- *
- * The driver's commands that need all workers (prepare, job) are done one after the other, in the order in which they
- * come, which is the same everywhere. Reading the rows of a prepared stream needs nobody else.
- */
+/** One worker: builds the program, then does for each batch what the driver asks for, together with the other workers. */
 export class WorkerThread implements WorkerRole {
-  readonly random: ReseededRandom;
+  readonly random: Random;
   readonly #index: number;
   readonly #driver: Link;
   readonly #peers: readonly (Link | undefined)[];
@@ -51,16 +41,14 @@ export class WorkerThread implements WorkerRole {
   readonly #cancel = new AbortController();
   readonly #runners = new Map<JobRunner, SwitchedRunner>();
   readonly #batches = new Map<number, Batch>();
-  readonly #turns = new Map<string, Turn>();
   /** By uid: what answers the driver's instance of a divided source. */
   readonly #parts = new Map<string, (question: unknown) => Promise<unknown>>();
-  #commands: Promise<unknown> = Promise.resolve();
   #program: BuiltProgram | undefined;
   #runner: CollectiveRunner | undefined;
 
   constructor({ index, seed, ports }: WorkerStart<ChannelEnd>, driver: ChannelEnd) {
     this.#index = index;
-    this.random = new ReseededRandom(seed);
+    this.random = new SharedRandom(seed);
     const place = { worker: index };
     this.#driver = new Link(
       driver,
@@ -121,7 +109,7 @@ export class WorkerThread implements WorkerRole {
       stages: switched.stages,
       signal: this.#cancel.signal,
       accumulators: () => rdds.programAccumulators,
-      turn: (key) => this.#turn(key),
+      count: (updates) => this.#driver.tell('updates', updates),
     });
     switched.switchTo(this.#runner);
     const warn = (text: string): void => this.#driver.tell('warn', text);
@@ -146,10 +134,8 @@ export class WorkerThread implements WorkerRole {
         this.#beginBatch(argument as BatchMessage);
         return;
       case 'end':
-        this.#afterOthers(async () => {
-          this.#batches.delete(argument as number);
-          this.#runner?.forget();
-        });
+        this.#batches.delete(argument as number);
+        this.#runner?.forget(argument as number);
         return;
       case 'cancel':
         this.#stop();
@@ -162,27 +148,19 @@ export class WorkerThread implements WorkerRole {
   async #answer(name: string, argument: unknown): Promise<unknown> {
     switch (name) {
       case 'prepare':
-        return this.#afterOthers(() => this.#prepare(argument as PrepareCall));
+        return this.#prepare(argument as PrepareCall);
       case 'part':
         return this.#answerPart(argument as PartCall);
-      case 'job':
-        return this.#afterOthers(() => this.#runJob(argument as JobCall));
       default:
         throw unknownRequest(name);
     }
   }
 
-  /** Not one of the steps that all workers take together: it waits for nobody. */
+  /** Of one worker alone: it waits for nobody. */
   #answerPart({ uid, question }: PartCall): Promise<unknown> {
     const answer = this.#parts.get(uid);
     invariant(answer !== undefined, `Input '${uid}' is not divided among workers.`);
     return answer(question);
-  }
-
-  #afterOthers<R>(work: () => Promise<R>): Promise<R> {
-    const done = this.#commands.then(work);
-    this.#commands = done.catch(() => {});
-    return done;
   }
 
   #stop(): void {
@@ -197,19 +175,19 @@ export class WorkerThread implements WorkerRole {
 
   #beginBatch({ plans, seed, ...fields }: BatchMessage): void {
     const { graph, rdds } = this.#program!;
-    this.random.reseed(seed);
+    const { batchId } = fields;
     const placement: Placement = {
-      generate: (stream, compute) =>
-        this.#runner!.inScope(`batch ${fields.batchId}, stream #${stream.id} ${stream.operator}`, compute),
+      generate: ({ id, operator }, compute) =>
+        runInScope({ key: `batch ${batchId}, stream #${id} ${operator}`, batchId, seed }, compute),
       // Only asked for by name: the stream itself is the driver's.
       generateInput: (_stream, compute) => compute(),
       readSource: (uid) => {
         const node = graph.sources.find((candidate) => candidate.uid === uid);
         if (node !== undefined && isReadByWorkers(node.source)) return undefined;
-        return (partition, push) => this.#readFromDriver({ batchId: fields.batchId, uid, partition }, push);
+        return (partition, push) => this.#readFromDriver({ batchId, uid, partition }, push);
       },
     };
-    this.#batches.set(fields.batchId, new Batch({ ...fields, rdds, plans: new Map(plans), placement }));
+    this.#batches.set(batchId, new Batch({ ...fields, rdds, plans: new Map(plans), placement }));
   }
 
   async #readFromDriver(request: SourceRead, push: (chunk: readonly unknown[]) => void): Promise<void> {
@@ -223,21 +201,24 @@ export class WorkerThread implements WorkerRole {
   }
 
   async #prepare(call: PrepareCall): Promise<Prepared> {
-    const rdd = this.#generate(call);
+    const { batchId } = call;
     const key = keyOf(call);
+    const rdd = this.#generate(call, key);
     const lineage = rdd === undefined ? 'no RDD' : signatureOf(rdd);
     this.#driver.tell('lineage', { key, lineage } satisfies LineageMessage);
     if (rdd === undefined) return { numPartitions: undefined, updates: [] };
-    await this.#runner!.prepare(key, rdd);
+    await this.#runner!.prepare({ key, rdd, batchId });
     return { numPartitions: rdd.numPartitions, updates: this.#runner!.takeUpdates() };
   }
 
-  #generate({ batchId, node, isInput }: PrepareCall): RDD<unknown> | undefined {
+  #generate({ batchId, node, isInput }: PrepareCall, key: string): RDD<unknown> | undefined {
     const batch = this.#batches.get(batchId);
     invariant(batch !== undefined, `Batch ${batchId} is asked for, and is over or not begun.`);
     try {
       const stream = this.#program!.graph.streams[node]!;
-      return isInput ? (stream as StatefulNode<unknown>).input(batch) : stream.rdd(batch);
+      if (!isInput) return stream.rdd(batch);
+      const take = (): RDD<unknown> | undefined => (stream as StatefulNode<unknown>).input(batch);
+      return runInScope({ key, batchId, seed: 0 }, take);
     } catch (error) {
       // The driver's thread has generated the same without an error, and other workers may wait for this one.
       this.fail(error);
@@ -253,25 +234,6 @@ export class WorkerThread implements WorkerRole {
     invariant(this.#runner !== undefined, 'A worker that has no program yet is asked for rows.');
     return this.#runner.readOther(argument);
   }
-
-  // Jobs of the program: announced to the driver, which says when all have reached them
-
-  #turn(key: string): Promise<{ readonly done: (updates: Updates) => void }> {
-    const ended = Promise.withResolvers<Updates>();
-    const begun = new Promise<{ readonly done: (updates: Updates) => void }>((resolve) => {
-      this.#turns.set(key, { begin: () => resolve({ done: ended.resolve }), ended: ended.promise });
-    });
-    this.#driver.tell('job', { key } satisfies JobCall);
-    return begun;
-  }
-
-  async #runJob({ key }: JobCall): Promise<Updates> {
-    const turn = this.#turns.get(key);
-    invariant(turn !== undefined, `${key} was not announced.`);
-    this.#turns.delete(key);
-    turn.begin();
-    return turn.ended;
-  }
 }
 
 function keyOf({ batchId, node, isInput }: PrepareCall): string {
@@ -283,6 +245,8 @@ class SwitchedRunner implements JobRunner {
   readonly stages: StageRunner;
   readonly #local: InProcessRunner;
   #together: CollectiveRunner | undefined;
+  /** That create() has made. */
+  #shuffles = 0;
 
   constructor(options: StageRunnerOptions) {
     this.stages = new StageRunner(options);
@@ -301,29 +265,30 @@ class SwitchedRunner implements JobRunner {
     return (this.#together ?? this.#local).run(rdd, task, partitions);
   }
 
+  nameShuffle(): string {
+    const scope = currentScope();
+    return scope === undefined ? `the program/shuffle ${this.#shuffles++}` : `${scope.key}/shuffle ${scope.shuffles++}`;
+  }
+
   pipeOther<T>(rdd: RDD<T>, partition: number, task: TaskContext, push: (row: T) => void): void | Promise<void> {
     if (this.#together === undefined) return rdd.pipe(partition, task, push);
     return this.#together.pipeOther(rdd, partition, task, push);
   }
 }
 
-/** The same numbers on every worker, from the seed of the batch on. */
-class ReseededRandom implements Random {
-  #random: SeededRandom;
+/** The same numbers on every worker: those of the scope, or, while the program is built, of the start. */
+class SharedRandom implements Random {
+  readonly #start: Random;
 
   constructor(seed: number) {
-    this.#random = new SeededRandom(seed);
-  }
-
-  reseed(seed: number): void {
-    this.#random = new SeededRandom(seed);
+    this.#start = new SeededRandom(seed);
   }
 
   next(): number {
-    return this.#random.next();
+    return (currentScope()?.random ?? this.#start).next();
   }
 
   id(): string {
-    return this.#random.id();
+    return (currentScope()?.random ?? this.#start).id();
   }
 }

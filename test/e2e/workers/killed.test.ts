@@ -31,12 +31,11 @@ async function life(killAt?: string): Promise<unknown> {
 
 /** Contents of the objects an output has published, in order of their batches. */
 function published(output: string): string[] {
-  const files = readdirSync(join(folder, output), { recursive: true, withFileTypes: true });
-  return files
-    .filter((file) => file.isFile() && !file.name.startsWith('.'))
-    .map((file) => join(file.parentPath, file.name))
+  // The store keeps files of its own beside them.
+  const place = join(folder, output, `${output}-out`);
+  return readdirSync(place)
     .sort()
-    .map((path) => readFileSync(path, 'utf8'));
+    .map((name) => readFileSync(join(place, name), 'utf8'));
 }
 
 test('a process with worker threads that is killed again and again loses and doubles nothing', async () => {

@@ -87,6 +87,15 @@ export const programs: Readonly<Record<string, (context: ProgramContext) => Outp
         const [row, total] = pair as readonly [Pair, Promise<number>];
         return [row[0], row[1], await total] as const;
       }),
+    // Tasks before a shuffle wait for a chain of actions on the same rows.
+    waits: rows
+      .transform((rdd) => {
+        const chain = async (): Promise<number> => (await rdd.count()) + (await rdd.reduceByKey(add).count());
+        const sum = chain();
+        return rdd.map(([key, value]) => ({ key, value, sum }));
+      })
+      .mapAsync(async ({ key, value, sum }): Promise<Pair> => [key, value * (await sum)])
+      .reduceByKey(add),
     with: rows.transformWith(more, (a, b) => a.subtract(b as RDD<Pair>)),
   }),
   shares: ({ rows }) => {
@@ -142,6 +151,12 @@ export const faultyPrograms: Readonly<Record<string, (context: ProgramContext) =
     };
     const spec = StateSpec.function((key: string, value: number | undefined) => [key, value] as const);
     return { out: rows.mapWithState(spec.partitioner(partitioner), { uid: 'placed' }) };
+  },
+  remembers: ({ ssc, rows }) => {
+    ssc.remember(Seconds(10));
+    const doubled = rows.mapValues((value) => value * 2);
+    sliced = { sums: rows.reduceByKey(add, 2), doubled };
+    return { sums: sliced.sums! };
   },
   files: ({ ssc, mark }) => {
     const readBy = ssc.rdds.collectionAccumulator<boolean>();
@@ -199,6 +214,9 @@ export const faultyPrograms: Readonly<Record<string, (context: ProgramContext) =
 
 /** Of the program that was built last, on the thread that asks. */
 export let accumulators: { readonly [name: string]: { readonly value: unknown } } = {};
+
+/** Streams of the program that was built last, to be sliced. */
+export let sliced: Readonly<Record<string, DStream<unknown>>> = {};
 
 /** True for one caller of all threads. */
 function first(mark: string): boolean {

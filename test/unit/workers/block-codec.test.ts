@@ -16,6 +16,7 @@ const someValue = fc.oneof(
   fc.array(somePrimitive, { maxLength: 3 }),
   fc.dictionary(fc.stringMatching(/^[a-z]{1,3}$/), somePrimitive, { maxKeys: 3 }),
   fc.uint8Array({ maxLength: 5 }),
+  fc.uint8Array({ maxLength: 5 }).map((bytes) => ({ body: Buffer.from(bytes) })),
   fc.array(somePrimitive, { maxLength: 3 }).map((values) => new Set(values)),
 );
 const someRows = fc.oneof(
@@ -23,6 +24,10 @@ const someRows = fc.oneof(
   fc.array(fc.tuple(someValue, someValue), { maxLength: 20 }),
   fc.array(fc.tuple(fc.string(), fc.integer()), { maxLength: 20 }),
 );
+
+function isMessage(row: unknown): row is { readonly body: Buffer } {
+  return typeof row === 'object' && row !== null && 'body' in row && Buffer.isBuffer(row.body);
+}
 
 describe('rows that cross threads', () => {
   test('arrive as they were', () => {
@@ -32,6 +37,7 @@ describe('rows that cross threads', () => {
         expect(found).toEqual(rows);
         rows.forEach((row, i) => {
           if (typeof row === 'number') expect(Object.is(found[i], row)).toBe(true);
+          if (isMessage(row)) expect(Buffer.isBuffer((found[i] as { readonly body: unknown }).body)).toBe(true);
         });
       }),
       { numRuns: 300 },

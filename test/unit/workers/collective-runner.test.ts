@@ -18,7 +18,7 @@ async function readAtHome(
   build: (worker: InThreadWorker) => RDD<unknown>,
 ): Promise<unknown[][]> {
   const rdds = workers.map(build);
-  await Promise.all(workers.map(({ runner }, i) => runner.prepare('node', rdds[i]!)));
+  await Promise.all(workers.map(({ runner }, i) => runner.prepare({ key: 'node', batchId: 1, rdd: rdds[i]! })));
   return Promise.all(
     Array.from({ length: rdds[0]!.numPartitions }, async (_, partition) => {
       const { blocks } = await workers[partition % workers.length]!.runner.read('node', partition);
@@ -113,9 +113,8 @@ describe('failures', () => {
             if (n === 2 && (tries[index] = tries[index]! + 1) < 3) throw new Error('not yet');
             return [n % 2, n];
           });
-          const key = 'node';
           const reduced = rows.reduceByKey((a, b) => a + b, 2);
-          await runner.prepare(key, reduced);
+          await runner.prepare({ key: 'node', batchId: 1, rdd: reduced });
           return { updates: runner.takeUpdates() };
         }),
       );

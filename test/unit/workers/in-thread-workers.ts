@@ -2,9 +2,11 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { SeededRandom } from '../../../src/base/random.ts';
 import { RddContext } from '../../../src/rdd/rdd-context.ts';
 import { StageRunner } from '../../../src/rdd/stage-runner.ts';
+import type { JobRunner } from '../../../src/rdd/task.ts';
 import { CollectiveRunner } from '../../../src/workers/collective-runner.ts';
 import { Exchange } from '../../../src/workers/exchange.ts';
 import { type ChannelEnd, Link } from '../../../src/workers/link.ts';
+import { runInScope } from '../../../src/workers/scopes.ts';
 
 /** The parts of a worker that compute, all in this thread: real channels between them, no driver. */
 export interface InThreadWorker {
@@ -46,15 +48,20 @@ export function startInThread(count: number): InThreadWorkers {
       stages: new StageRunner(),
       signal: new AbortController().signal,
       accumulators: () => rdds.programAccumulators,
-      // The work of all workers calls its actions in one order.
-      turn: async () => ({ done: () => {} }),
+      count: () => {},
     });
-    const rdds = new RddContext({ runner, random: new SeededRandom(7) });
+    let shuffles = 0;
+    const named: JobRunner = {
+      run: (rdd, task, partitions) => runner.run(rdd, task, partitions),
+      pipeOther: (rdd, partition, task, push) => runner.pipeOther(rdd, partition, task, push),
+      nameShuffle: () => `shuffle ${shuffles++}`,
+    };
+    const rdds = new RddContext({ runner: named, random: new SeededRandom(7) });
     return { index, rdds, runner };
   });
   return {
     workers,
-    all: (work) => workers.map((worker) => worker.runner.inScope('test', () => work(worker))),
+    all: (work) => workers.map((worker) => runInScope({ key: 'test', batchId: 1, seed: 0 }, () => work(worker))),
     close: () => {
       for (const port of ports.flat()) port?.close();
     },
