@@ -20,7 +20,10 @@ export interface WaitProgress {
   readonly timeoutMs: number;
 }
 
-const pollMs = 1_000;
+/** Between two looks at the request, one HEAD each. */
+const lookMs = 1_000;
+/** Between two readings of the log while the request is there: some twenty GETs each. */
+const readMs = 10_000;
 
 /**
  * Asks the running driver through the store, and waits for the answer in the log. The request is withdrawn when the time
@@ -38,17 +41,25 @@ export async function askDriver<R>(
   const id = random.id();
   const startedMs = clock.now();
   await putRequest(store, { id, content });
+  let isOpen = true;
+  let readAtMs = startedMs + readMs;
   try {
     for (;;) {
       // In this order: a request that is gone was done with before, so the answer is in what is read after it.
-      const isOpen = await isWaiting(store, id);
-      const answer = answerIn(await statusOf(store), id);
-      if (answer !== undefined) return answer;
-      if (!isOpen && content.kind !== 'drain') throw refused(store, content);
+      isOpen &&= await isWaiting(store, id);
       const waitedMs = clock.now() - startedMs;
+      const isOver = waitedMs >= timeoutMs;
+      // A request that is still there is rarely answered: by a driver that died before it removed it.
+      if (!isOpen || isOver || clock.now() >= readAtMs) {
+        const answer = answerIn(await statusOf(store), id);
+        if (answer !== undefined) return answer;
+        if (!isOpen && content.kind !== 'drain') throw refused(store, content);
+        readAtMs = clock.now() + readMs;
+      }
       onWait({ step: isOpen ? 'asked' : 'accepted', waitedMs, timeoutMs });
-      if (waitedMs >= timeoutMs) throw unanswered(store, content, isOpen, timeoutMs);
-      await clock.waitUntil(Math.min(clock.now() + pollMs, startedMs + timeoutMs));
+      if (isOver) throw unanswered(store, content, isOpen, timeoutMs);
+      const pauseMs = isOpen ? lookMs : Math.max(lookMs, waitedMs / 10);
+      await clock.waitUntil(Math.min(clock.now() + pauseMs, startedMs + timeoutMs));
     }
   } finally {
     await deleteRequest(store, id);

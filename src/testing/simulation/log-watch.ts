@@ -27,6 +27,7 @@ export class LogWatch implements StoreObserver {
   /** By slot: what the record there names. */
   readonly #references = new Map<number, readonly string[]>();
   readonly #pins = new Map<number, Pin>();
+  readonly #pinned = new Set<number>();
   #floor = 0;
   #tail = 0;
   #tailKind: MarkedRecord['kind'] = 'other';
@@ -67,6 +68,11 @@ export class LogWatch implements StoreObserver {
   /** Savepoints that are there, by the number of their mark, and the slot of each. */
   get savepoints(): ReadonlyMap<number, { readonly slot: number }> {
     return this.#pins;
+  }
+
+  /** Also one that was removed since. */
+  hadSavepoint(mark: number): boolean {
+    return this.#pinned.has(mark);
   }
 
   written(name: string, bytes: Uint8Array): void {
@@ -132,6 +138,7 @@ export class LogWatch implements StoreObserver {
     const manifest = references.find((name) => name.startsWith('man/'));
     if (manifest !== undefined) this.#manifestSlot = manifestSlotOf(manifest);
     if (savepoint !== undefined && kind === 'pin') {
+      this.#pinned.add(savepoint);
       this.#pins.set(savepoint, { slot, manifest, from: manifest === undefined ? 0 : manifestSlotOf(manifest) });
     }
     if (savepoint !== undefined && kind === 'unpin') this.#pins.delete(savepoint);

@@ -70,7 +70,8 @@ export class SimulatedOperator<T> {
     );
     if (row === undefined) return;
     this.counts.savepoints += 1;
-    if (!history.log.savepoints.has(made)) this.#wrong(`Savepoint ${made} is not there after it was made.`);
+    // Somebody may have removed it while this tool stood still.
+    if (!history.log.hadSavepoint(made)) this.#wrong(`Savepoint ${made} is said to be made, and never was.`);
     if (history.ids.get(row.batchId) === undefined)
       this.#wrong(`Savepoint ${made} keeps batch ${row.batchId}, which is none.`);
   }

@@ -139,7 +139,11 @@ async function live<T>(
   const { world, history, verdict, topic, storage, options } = simulation;
   const intervalMs = options.batchInterval.milliseconds;
   const operator = new SimulatedOperator(simulation);
-  const run: Run = (isDone) => world.run(() => verdict.violation !== undefined || world.steps > stepsMax || isDone());
+  const run: Run = (isDone) =>
+    world.run(() => {
+      if (world.steps > stepsMax) verdict.violate(`The simulation did not end within ${stepsMax} steps.`);
+      return verdict.violation !== undefined || isDone();
+    });
 
   const chaos = new Chaos(simulation, operator, input);
   chaos.begin();
@@ -165,7 +169,7 @@ async function live<T>(
   const calmBatches = history.counts.batches - batchesBefore;
   if (verdict.violation === undefined) await inspectEnd(simulation, run);
   if (verdict.violation === undefined) await afterlife(simulation, operator, run);
-  if (verdict.violation !== undefined || world.steps > stepsMax) return fail(simulation, seed);
+  if (verdict.violation !== undefined) return fail(simulation, seed);
 
   const requests = { get: 0, head: 0, put: 0, list: 0, delete: 0 };
   for (const type of Object.keys(requests) as (keyof typeof requests)[]) {
@@ -197,7 +201,7 @@ async function live<T>(
 
 function fail<T>(simulation: Simulation<T>, seed: number): never {
   const { verdict, world } = simulation;
-  const violation = verdict.violation ?? new Error(`The simulation did not end within ${stepsMax} steps.`);
+  const violation = verdict.violation ?? new Error('The simulation failed without a violation.');
   throw new TidemarkError(
     'SIMULATION_FAILED',
     `Seed ${seed}, at ${(world.nowMs / 1000).toFixed(3)} s (step ${world.steps}): ${violation.message}`,

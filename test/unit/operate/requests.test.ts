@@ -4,6 +4,7 @@ import { putRequest } from '../../../src/checkpoint/requests.ts';
 import { listState } from '../../../src/inspect/state-queries.ts';
 import { verifyCheckpoint } from '../../../src/inspect/verify-checkpoint.ts';
 import { drainStream } from '../../../src/operate/drain-stream.ts';
+import { statusOf } from '../../../src/operate/hold-stream.ts';
 import { rewindStream } from '../../../src/operate/rewind-stream.ts';
 import { createSavepoint, listSavepoints, removeSavepoint } from '../../../src/operate/savepoints.ts';
 import { JumpingClock } from '../checkpoint/support.ts';
@@ -157,6 +158,21 @@ test.each(['savepoint', 'drain'] as const)('a %s that nobody answers is withdraw
   expect(error.message).toMatch(/within 5 s; it was withdrawn.*--take-over/);
   expect(await requestCount(run)).toBe(0);
   await driven.runTo(5_000);
+  await driven.stop();
+});
+
+test('a tool that waits asks for its request each second, and reads the log every ten', async () => {
+  const run = new Run();
+  const driven = await run.start({ ...recordsOnly, requestPollMs: 0 });
+  await driven.runTo(3_000);
+  const before = run.store.operations.snapshot();
+  await statusOf(run.store);
+  const readGets = run.store.operations.snapshot().get.requests - before.get.requests;
+  await errorOf(createSavepoint(run.store, { name: 'slow', clock: new JumpingClock(), timeoutMs: 45_000 }));
+  const after = run.store.operations.snapshot();
+  expect(after.head.requests - before.head.requests).toBe(46);
+  // Once before it asks, then after 10, 20, 30, 40 and 45 s.
+  expect(after.get.requests - before.get.requests - readGets).toBe(6 * readGets);
   await driven.stop();
 });
 
