@@ -152,7 +152,10 @@ export interface SeedContent extends StreamPoint {
   readonly origin: string;
 }
 
-/** The last rewind, until a batch of its generation is committed: sinks are told at every start. */
+/**
+ * The last rewind, until a batch of its generation is committed: sinks are told at every start. The point is the earliest
+ * of all rewinds since a batch was committed.
+ */
 export interface OpenRewind {
   readonly toBatchId: number;
   readonly batchTimeMs: number;

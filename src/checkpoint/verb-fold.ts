@@ -11,6 +11,8 @@ import type { Savepoint, StreamStatus } from './records.ts';
  *   V2. A rewind takes a batch id and a new generation, so that (generation, batch id) never names two contents.
  *   V3. What the batches after the point of a rewind had staged and not published is given up; what batches up to that
  *       point staged is still to be published.
+ *   V4. Sinks that have not heard of a rewind yet are told of the earliest point since they did: one may have gone back to
+ *       where another had ended, or to what was imported after it.
  */
 export function statusAfterPin(status: StreamStatus, record: PinRecord): StreamStatus {
   const { slot, pin, links, previousHash } = record;
@@ -41,6 +43,7 @@ export function statusAfterUnpin(status: StreamStatus, { slot, name }: UnpinReco
 
 export function statusAfterRewind(status: StreamStatus, { slot, rewind }: RewindRecord): StreamStatus {
   const { batchId, batchTimeMs, toBatchId, generation, positions, fingerprints, graph } = rewind;
+  const { openRewind } = status;
   const last = status.lastBatch?.batchId ?? 0;
   if (batchId !== last + 1 || toBatchId > last) {
     throw corrupt(logName(slot), `it takes id ${batchId} and goes back to batch ${toBatchId} after batch ${last}`);
@@ -61,7 +64,10 @@ export function statusAfterRewind(status: StreamStatus, { slot, rewind }: Rewind
     savepoints: status.savepoints.map((savepoint) => {
       return savepoint.batchId > toBatchId ? { ...savepoint, isAbandoned: true } : savepoint;
     }),
-    openRewind: { toBatchId, batchTimeMs, generation },
+    openRewind:
+      openRewind !== undefined && openRewind.toBatchId < toBatchId
+        ? { ...openRewind, generation } // V4
+        : { toBatchId, batchTimeMs, generation },
     drained: false,
   };
 }

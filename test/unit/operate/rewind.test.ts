@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
+import { exportPositions } from '../../../src/inspect/export-positions.ts';
 import { inspectCheckpoint } from '../../../src/inspect/inspect-checkpoint.ts';
 import { diffState, getState, listState } from '../../../src/inspect/state-queries.ts';
 import { verifyCheckpoint } from '../../../src/inspect/verify-checkpoint.ts';
+import { importPositions } from '../../../src/operate/import-positions.ts';
 import { planRewind, rewindStream } from '../../../src/operate/rewind-stream.ts';
 import type { RewindInfo } from '../../../src/sinks/sink.ts';
 import { errorOf } from '../engine/support.ts';
@@ -91,6 +93,23 @@ test('row 23: sinks are told at every start until a batch of the new generation 
   const info = { batchId: 5, batchTimeMs: 4000, generation: 1 };
   expect(told).toEqual([info, info, info]);
   expect(events.slice(0, 4)).toEqual(['told', 'told', 'told', 'published']);
+});
+
+test('sinks that were not told of a rewind hear how far it went when a second one goes back to where it ended', async () => {
+  const run = new Run();
+  await run.to(10_000, recordsOnly);
+  const { sources } = await exportPositions(run.store);
+  const first = await rewindStream(run.store, 5, { clock: run.clock });
+  // It takes an id, so there is something to go back from.
+  await importPositions(run.store, sources, { clock: run.clock });
+  await rewindStream(run.store, first.batchId, { clock: run.clock });
+  const told: RewindInfo[] = [];
+  const sink = { ...quietSink(), onRewind: async (info: RewindInfo) => void told.push(info) };
+  await run.to(12_000, recordsOnly, (ssc) => defineProgram(ssc, sink as ReturnType<typeof quietSink>));
+  // Batches 6 to 11 were given up, too.
+  expect(told).toEqual([{ batchId: 5, batchTimeMs: 4000, generation: 2 }]);
+  expect(await getState(run.store, 'sums', 'every')).toMatchObject([{ value: { sum: 12, n: 12 } }]);
+  await whole(run);
 });
 
 test.each([
