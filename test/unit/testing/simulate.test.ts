@@ -129,7 +129,7 @@ describe('a program whose outputs write after the commit, while people rewind, f
       'rewindsTold',
       'events',
     ]) {
-      expect(totals[kind], kind).toBeGreaterThan(1);
+      expect(totals[kind], kind).toBeGreaterThan(0);
     }
   }, 60_000);
 });
