@@ -54,6 +54,8 @@ export class StreamLife implements Stoppable {
   #started: Promise<void> | undefined;
   #driver: Driver | undefined;
   #workers: WorkerGroup | undefined;
+  /** Beside the reading of the checkpoint. */
+  #starting: Promise<WorkerGroup | undefined> | undefined;
   #loop: BatchLoop | undefined;
   #isStopRequested = false;
   /** What came while the start was still at work. */
@@ -156,9 +158,11 @@ export class StreamLife implements Stoppable {
     if (!allowSeveral) shutdownHook.add(this);
     try {
       graph.validate();
-      // Before anything is written: a program that is another one on the threads is refused.
-      this.#workers = await this.#startWorkers();
+      this.#starting = this.#startWorkers();
+      this.#starting.catch(() => {}); // Met below, or after an error that came first.
       const opened = await place.open(graph);
+      // Before anything is written: a program that is another one on the threads is refused.
+      this.#workers = await this.#starting;
       await place.probe(ports.warn);
       const { driver, info } = await startDriver({
         graph,
@@ -245,7 +249,7 @@ export class StreamLife implements Stoppable {
         await log?.drain(receipts);
       });
     }
-    await attempt(() => this.#workers?.close());
+    await attempt(async () => (await this.#starting)?.close());
     const { graph, checkpoint } = this.#program;
     for (const { source } of graph.sources) await attempt(() => source.stop());
     for (const output of graph.outputs) if (output.kind === 'sink') await attempt(async () => output.sink.close?.());
