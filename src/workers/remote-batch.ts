@@ -161,8 +161,10 @@ export class RemoteBatch implements Placement {
   }
 
   /** Once per stream and team. Resolves with the partitions the workers have. */
-  #prepare(team: Team, what: What): Promise<number | undefined> {
+  async #prepare(team: Team, what: What): Promise<number | undefined> {
     if (this.#isOver) throw this.#over();
+    // A task that waited may come with a team that was lost since: the next one must not be told of the batch twice.
+    team.requireWhole();
     if (this.#asked?.team !== team) {
       this.#asked = { team, prepared: new Map() };
       this.#teams++;

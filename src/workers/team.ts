@@ -68,6 +68,11 @@ export class Team {
     return this.#ready.promise;
   }
 
+  /** @throws what it has ended with */
+  requireWhole(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
   link(worker: number): Link {
     return this.#links[worker]!;
   }
