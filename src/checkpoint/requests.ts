@@ -7,13 +7,16 @@ import { requestShape, requireShape } from './stored-shapes.ts';
 /** What an outside tool asks the running driver for. */
 export type RequestContent =
   | { readonly kind: 'savepoint'; readonly name: string }
-  | { readonly kind: 'unpin'; readonly name: string }
+  /** `slot`: of the savepoint that is meant. A later one of the same name stays. */
+  | { readonly kind: 'unpin'; readonly name: string; readonly slot: number }
   /** `epoch`: of the driver that is meant. Any other one drops it: a restarted program must not stop again. */
   | { readonly kind: 'drain'; readonly epoch: number };
 
 export interface StreamRequest {
   readonly id: string;
   readonly content: RequestContent;
+  /** By the store's clock. Nobody waits for an answer any more, also when the tool died and left its request. */
+  readonly untilMs?: number | undefined;
 }
 
 // A poll takes in no more: the rest waits for the next one.
@@ -27,8 +30,9 @@ const unreadable: ReadonlySet<string> = new Set([
 ]);
 
 /** @param id 32 hexadecimal digits. */
-export async function putRequest(store: ObjectStore, { id, content }: StreamRequest): Promise<void> {
-  const outcome = await store.putIfAbsent(requestName(id), encodeRoot('request', 0, id, content).bytes, id);
+export async function putRequest(store: ObjectStore, { id, content, untilMs }: StreamRequest): Promise<void> {
+  const value = untilMs === undefined ? content : { ...content, untilMs };
+  const outcome = await store.putIfAbsent(requestName(id), encodeRoot('request', 0, id, value).bytes, id);
   if (outcome.status === 'done') return;
   throw new TidemarkError(
     'STORE_UNAVAILABLE',
@@ -53,7 +57,8 @@ export async function readRequests(store: ObjectStore): Promise<readonly StreamR
       if (outcome.status === 'missing') continue;
       const { frame, value } = decodeRoot(name, 'request', outcome.bytes);
       requireShape(name, 'request', value, requestShape);
-      requests.push({ id: frame.header.commitId, content: value as RequestContent });
+      const { untilMs, ...content } = value as RequestContent & Pick<StreamRequest, 'untilMs'>;
+      requests.push({ id: frame.header.commitId, content, untilMs });
     } catch (error) {
       if (!(error instanceof TidemarkError) || !unreadable.has(error.code)) throw error;
       await store.delete([name]);

@@ -165,5 +165,7 @@ export const floorShape: Shape = fields({ floor: count });
 export const requestShape: Shape = fields({
   kind: oneOf('savepoint', 'unpin', 'drain'),
   name: orNone(text),
+  slot: orNone(count),
   epoch: orNone(count),
+  untilMs: orNone(time),
 });

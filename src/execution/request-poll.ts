@@ -1,6 +1,7 @@
 import { TidemarkError } from '../base/errors.ts';
+import type { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
 import { pin, unpin } from '../checkpoint/operator-records.ts';
-import { deleteRequest, readRequests, type StreamRequest } from '../checkpoint/requests.ts';
+import { deleteRequest, type RequestContent, readRequests, type StreamRequest } from '../checkpoint/requests.ts';
 import type { Driver } from './driver.ts';
 
 /**
@@ -8,7 +9,7 @@ import type { Driver } from './driver.ts';
  *
  * The answer is in the log: a Pin or Unpin record, the Drain record at the end. The request goes when it is done with or
  * refused, so whoever asked sees both. A crash between answer and removal leaves a request that is recognised by its id,
- * or, a drain, by the epoch it was meant for.
+ * or, a drain, by the epoch it was meant for; one that nobody waits for any more is dropped.
  *
  * Costs one listing per `everyMs`, which no batch waits for. A store that refuses it is told of once.
  */
@@ -53,26 +54,35 @@ export class RequestPoll {
     }
   }
 
-  async #answer({ id, content }: StreamRequest): Promise<void> {
+  async #answer({ id, content, untilMs = Number.POSITIVE_INFINITY }: StreamRequest): Promise<void> {
     const { log, store, ports } = this.#driver;
     if (log === undefined || store === undefined) return;
     try {
-      switch (content.kind) {
-        case 'savepoint':
-          if (!log.status.savepoints.some(({ requestId }) => requestId === id)) await pin(log, content.name, id);
-          break;
-        case 'unpin':
-          await unpin(log, content.name);
-          break;
-        case 'drain':
-          if (content.epoch === log.epoch) this.#drain();
-          break;
-      }
+      if (log.tailTimeMs <= untilMs) await this.#act(log, id, content);
+      else
+        ports.warn(
+          `A tool asked for a ${content.kind} and is gone: it waited until ${new Date(untilMs).toISOString()}.`,
+        );
     } catch (error) {
       if (!(error instanceof TidemarkError) || !isRefusal(error)) throw error;
       ports.warn(`A tool asked for a ${content.kind}, which was refused: ${error.message}`);
     }
     await deleteRequest(store, id).catch((error) => this.#warnOnce(error));
+  }
+
+  async #act(log: CheckpointLog, id: string, content: RequestContent): Promise<void> {
+    const { savepoints } = log.status;
+    switch (content.kind) {
+      case 'savepoint':
+        if (!savepoints.some(({ requestId }) => requestId === id)) await pin(log, content.name, id);
+        break;
+      case 'unpin':
+        if (savepoints.some(({ slot }) => slot === content.slot)) await unpin(log, content.name);
+        break;
+      case 'drain':
+        if (content.epoch === log.epoch) this.#drain();
+        break;
+    }
   }
 
   #warnOnce(error: unknown): void {

@@ -3,6 +3,7 @@ import { TidemarkError } from '../base/errors.ts';
 import { SystemRandom } from '../base/random.ts';
 import type { StreamStatus } from '../checkpoint/records.ts';
 import { deleteRequest, isWaiting, putRequest, type RequestContent } from '../checkpoint/requests.ts';
+import { readFloor } from '../checkpoint/root-objects.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { statusOf } from './hold-stream.ts';
 import type { OperatorOptions } from './operator-options.ts';
@@ -27,7 +28,8 @@ const readMs = 10_000;
 
 /**
  * Asks the running driver through the store, and waits for the answer in the log. The request is withdrawn when the time
- * is over; what the driver did until then counts, and what it does because it has read the request before.
+ * is over; what the driver did until then counts, and what it does because it has read the request before. A request that
+ * is left behind by a tool that died is dropped by the first driver that finds it after that time.
  *
  * @param answerIn what the log says when it is done; undefined: not yet.
  * @throws REQUEST_UNANSWERED, FENCED when another driver took over meanwhile and drops what was meant for the old one
@@ -39,8 +41,9 @@ export async function askDriver<R>(
   answerIn: (status: StreamStatus, requestId: string) => R | undefined,
 ): Promise<R> {
   const id = random.id();
+  const { serverTimeMs } = await readFloor(store);
   const startedMs = clock.now();
-  await putRequest(store, { id, content });
+  await putRequest(store, { id, content, untilMs: serverTimeMs + timeoutMs });
   let isOpen = true;
   let readAtMs = startedMs + readMs;
   try {

@@ -1,5 +1,6 @@
 import { SystemClock } from '../base/clock.ts';
 import { pin, requirePinnable, savepointNamed, unpin } from '../checkpoint/operator-records.ts';
+import { deleteRequest } from '../checkpoint/requests.ts';
 import { type CheckpointTarget, type CheckpointToolOptions, withCheckpoint } from '../inspect/checkpoint-target.ts';
 import { type SavepointRow, savepointRows } from '../inspect/inspect-checkpoint.ts';
 import { type AskOptions, askDriver } from './ask-driver.ts';
@@ -46,12 +47,14 @@ export function listSavepoints(
 export function removeSavepoint(target: CheckpointTarget, name: string, options: AskOptions = {}): Promise<void> {
   return withCheckpoint(target, options, async (store) => {
     const status = await statusOf(store);
-    savepointNamed(status, name);
+    const { slot, requestId } = savepointNamed(status, name);
+    // Its driver may have died before it removed the request, and the next one would make the savepoint again.
+    if (requestId !== null) await deleteRequest(store, requestId);
     if (status.drained || options.takeOver === true) {
       return holdStream(store, 'savepoint rm', options, (log) => unpin(log, name));
     }
-    await askDriver(store, { kind: 'unpin', name }, options, ({ savepoints }) =>
-      savepoints.some((savepoint) => savepoint.name === name) ? undefined : true,
+    await askDriver(store, { kind: 'unpin', name, slot }, options, ({ savepoints }) =>
+      savepoints.some((savepoint) => savepoint.slot === slot) ? undefined : true,
     );
   });
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
+import type { Savepoint } from '../../../src/checkpoint/records.ts';
 import { putRequest } from '../../../src/checkpoint/requests.ts';
 import { listState } from '../../../src/inspect/state-queries.ts';
 import { verifyCheckpoint } from '../../../src/inspect/verify-checkpoint.ts';
@@ -119,6 +120,45 @@ describe('a running driver', () => {
     expect(await requestCount(run)).toBe(0);
   });
 
+  test('does not make a removed savepoint again for a request that its driver and its tool left behind', async () => {
+    const run = new Run();
+    const request = { id: 'b'.repeat(32), content: { kind: 'savepoint', name: 'once' } } as const;
+    const first = await run.start({ ...recordsOnly, requestPollMs: 1_000 });
+    await putRequest(run.store, request);
+    await first.runTo(5_000);
+    await first.stop();
+    await putRequest(run.store, request);
+    await removeSavepoint(run.store, 'once', { clock: run.clock });
+    const second = await run.start({ ...recordsOnly, requestPollMs: 1_000 });
+    await second.runTo(10_000);
+    await second.stop();
+    expect(await listSavepoints(run.store)).toEqual([]);
+  });
+
+  test('does not remove a savepoint for a request that was meant for an older one of its name', async () => {
+    const run = new Run();
+    await run.to(4_000, recordsOnly);
+    await createSavepoint(run.store, { name: 'one', clock: run.clock });
+    const [{ slot }] = (await statusOf(run.store)).savepoints as [Savepoint];
+    await removeSavepoint(run.store, 'one', { clock: run.clock });
+    await createSavepoint(run.store, { name: 'one', clock: run.clock });
+    const made = await listSavepoints(run.store);
+    await putRequest(run.store, { id: 'a'.repeat(32), content: { kind: 'unpin', name: 'one', slot } });
+    await run.to(10_000, { ...recordsOnly, requestPollMs: 1_000 });
+    expect(await listSavepoints(run.store)).toEqual(made);
+    expect(await requestCount(run)).toBe(0);
+  });
+
+  test('drops a request that nobody waits for any more', async () => {
+    const run = new Run();
+    await run.to(4_000, recordsOnly);
+    await putRequest(run.store, { id: 'a'.repeat(32), content: { kind: 'savepoint', name: 'late' }, untilMs: 3_000 });
+    await putRequest(run.store, { id: 'b'.repeat(32), content: { kind: 'savepoint', name: 'now' }, untilMs: 60_000 });
+    await run.to(10_000, { ...recordsOnly, requestPollMs: 1_000 });
+    expect((await listSavepoints(run.store)).map(({ name }) => name)).toEqual(['now']);
+    expect(await requestCount(run)).toBe(0);
+  });
+
   test('refuses a name that is taken, and goes on', async () => {
     const run = new Run();
     const driven = await run.start({ ...recordsOnly, requestPollMs: 1_000 });
@@ -171,8 +211,8 @@ test('a tool that waits asks for its request each second, and reads the log ever
   await errorOf(createSavepoint(run.store, { name: 'slow', clock: new JumpingClock(), timeoutMs: 45_000 }));
   const after = run.store.operations.snapshot();
   expect(after.head.requests - before.head.requests).toBe(46);
-  // Once before it asks, then after 10, 20, 30, 40 and 45 s.
-  expect(after.get.requests - before.get.requests - readGets).toBe(6 * readGets);
+  // Once before it asks, then after 10, 20, 30, 40 and 45 s; and the store's clock.
+  expect(after.get.requests - before.get.requests - readGets).toBe(6 * readGets + 1);
   await driven.stop();
 });
 
