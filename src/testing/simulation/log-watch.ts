@@ -34,6 +34,7 @@ export class LogWatch implements StoreObserver {
   #epoch = 0;
   #manifestSlot = 0;
   recreatedSlots = 0;
+  deletions = 0;
   /** Records of somebody who stopped. */
   drains = 0;
 
@@ -96,6 +97,7 @@ export class LogWatch implements StoreObserver {
 
   deleted(name: string): void {
     this.#objects.delete(name);
+    this.deletions += 1;
     const slot = slotOfName(name);
     for (const [mark, pin] of this.#pins) {
       if (name !== pin.manifest && !(slot !== undefined && slot > pin.from && slot < pin.slot)) continue;

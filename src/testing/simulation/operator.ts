@@ -224,6 +224,7 @@ export class SimulatedOperator<T> {
     const process = simulation.spawn();
     const isNew = history.counts.fences === 0;
     const fencesBefore = history.counts.fences;
+    const deletionsBefore = history.log.deletions;
     world.note(() => `tool ${process.id}: ${what}`);
     this.#busy += 1;
     const timeoutMs = Math.min(300_000, world.between(1, 8) * options.batchInterval.milliseconds);
@@ -250,11 +251,12 @@ export class SimulatedOperator<T> {
     const code = error instanceof TidemarkError ? error.code : '';
     world.note(() => `tool ${process.id}: ${what}: ${String(error)}`);
     const others = history.counts.fences - fencesBefore - (history.epochOf(process.id) === undefined ? 0 : 1);
+    const isOvertaken = history.log.deletions > deletionsBefore && /cleaned up|removed/.test(String(error));
     const isExplained =
       (networkEnds.includes(code) && !simulation.mustLive) ||
       (refusals.includes(code) && isTrue(code) && !simulation.mustLive) ||
       (code === 'CHECKPOINT_MISSING' && isNew) ||
-      (code === 'FENCED' && (others > 0 || String(error).includes('clean')));
+      (code === 'FENCED' && (others > 0 || isOvertaken));
     if (!isExplained) verdict.violate(`Tool '${what}' ended with ${String(error)}`, error); // H10
     return undefined;
   }
