@@ -130,7 +130,10 @@ describe('tidemark checkpoint, on a folder', () => {
       ['verify', 'x', '--quick'],
       "Unknown option '--quick'. It takes --help, --json, --connection-string, --key-file. See tidemark checkpoint verify --help.",
     ],
-    [['inspect', 'x', '--key-file', '/no/such.json'], "--key-file cannot be read: ENOENT: no such file or directory, open '/no/such.json'"],
+    [
+      ['inspect', 'x', '--key-file', '/no/such.json'],
+      "--key-file cannot be read: ENOENT: no such file or directory, open '/no/such.json'",
+    ],
     [['verify'], '<url> is missing.'],
     [['verify', 'x', 'y'], '"y" is one argument too many.'],
     [['inspect', 'x', '--records', 'all'], '--records is all: a whole number of at least 1 is needed.'],
