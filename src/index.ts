@@ -1,5 +1,6 @@
 export { type ErrorCode, type ErrorKind, errorCodes } from './base/error-codes.ts';
 export { TidemarkError } from './base/errors.ts';
+export type { BlockingOperator, LoopBlockedInfo } from './base/loop-blocked.ts';
 export type { ReceiverInfo } from './base/receiver-info.ts';
 export { Duration, Milliseconds, Minutes, Seconds, Time } from './base/time.ts';
 export type { AsyncOptions } from './dstream/async-rows.ts';

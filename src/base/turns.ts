@@ -81,13 +81,16 @@ export class Turns {
 
   /**
    * Runs the work to its end, giving way between steps. It is left where it is when it fails or the signal has aborted.
+   * `took`, if given, hears how many milliseconds each step took.
    * @throws CANCELLED, and what the work throws
    */
-  async run<R>(work: Steps<R>, signal?: AbortSignal): Promise<R> {
+  async run<R>(work: Steps<R>, signal?: AbortSignal, took?: (ms: number) => void): Promise<R> {
     for (;;) {
       // Before the first step, too: eight tasks that begin in the same turn would each take one.
       if (this.isOver) await this.giveUnlessAborted(signal);
+      const startMs = took === undefined ? 0 : this.now();
       const step = work.next();
+      took?.(this.now() - startMs);
       if (step.done) return step.value;
     }
   }

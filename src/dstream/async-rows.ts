@@ -1,5 +1,5 @@
 import type { RDD } from '../rdd/rdd.ts';
-import { isPromise, rowsOf, type TaskContext } from '../rdd/task.ts';
+import { called, isPromise, rowsOf, type TaskContext } from '../rdd/task.ts';
 
 /** Calls that wait for I/O at the same time, per partition. */
 export interface AsyncOptions {
@@ -22,17 +22,20 @@ export function throughAsync<T, R, U>(
   emit: (row: T, result: R, push: (row: U) => void) => void,
   preservesPartitioning: boolean,
 ): RDD<U> {
-  return rdd.context.rdd<U>({
+  const through: RDD<U> = rdd.context.rdd<U>({
     name,
     numPartitions: rdd.numPartitions,
     partitioner: preservesPartitioning ? rdd.partitioner : undefined,
     dependencies: [rdd],
+    timesItself: true,
     pipe: async (partition, task, push) => {
       const rows = await rowsOf(rdd, partition, task);
-      const results = await callAll(rows, call, concurrency, task);
+      const timedCall = (row: T): R | Promise<R> => called(task, through, () => call(row));
+      const results = await callAll(rows, timedCall, concurrency, task);
       for (let i = 0; i < rows.length; i++) emit(rows[i]!, results[i]!, push);
     },
   });
+  return through;
 }
 
 async function callAll<T, R>(

@@ -83,13 +83,31 @@ export class DStream<out T> extends PairMethods<T> {
   map<U extends Row>(f: (row: T) => U): DStream<U> {
     requireFunction('map', f);
     const stage = ownCopy(mapStage);
-    return this.stream(derive('map', this.node, (rdd) => rdd.through<U>('map', (push) => stage(f, push))));
+    return this.stream(
+      derive('map', this.node, (rdd) =>
+        rdd.through<U>(
+          'map',
+          (push) => stage(f, push),
+          false,
+          (push) => mapStage(f, push),
+        ),
+      ),
+    );
   }
 
   flatMap<U extends Row>(f: (row: T) => Iterable<U>): DStream<U> {
     requireFunction('flatMap', f);
     const stage = ownCopy(flatMapStage);
-    return this.stream(derive('flatMap', this.node, (rdd) => rdd.through<U>('flatMap', (push) => stage(f, push))));
+    return this.stream(
+      derive('flatMap', this.node, (rdd) =>
+        rdd.through<U>(
+          'flatMap',
+          (push) => stage(f, push),
+          false,
+          (push) => flatMapStage(f, push),
+        ),
+      ),
+    );
   }
 
   filter<S extends T>(f: (row: T) => row is S): DStream<S>;
@@ -97,7 +115,16 @@ export class DStream<out T> extends PairMethods<T> {
   filter(f: (row: T) => boolean): DStream<T> {
     requireFunction('filter', f);
     const stage = ownCopy(filterStage);
-    return this.stream(derive('filter', this.node, (rdd) => rdd.through<T>('filter', (push) => stage(f, push), true)));
+    return this.stream(
+      derive('filter', this.node, (rdd) =>
+        rdd.through<T>(
+          'filter',
+          (push) => stage(f, push),
+          true,
+          (push) => filterStage(f, push),
+        ),
+      ),
+    );
   }
 
   /**

@@ -19,7 +19,14 @@ export abstract class PairMethods<out T> extends OutputMethods<T> {
     requireFunction('mapValues', f);
     const stage = ownCopy(mapValuesStage);
     return this.stream(
-      derive('mapValues', this.node, (rdd) => rdd.through<[K, U]>('mapValues', (push) => stage(f, push), true)),
+      derive('mapValues', this.node, (rdd) =>
+        rdd.through<[K, U]>(
+          'mapValues',
+          (push) => stage(f, push),
+          true,
+          (push) => mapValuesStage(f, push),
+        ),
+      ),
     );
   }
 
@@ -27,7 +34,14 @@ export abstract class PairMethods<out T> extends OutputMethods<T> {
     requireFunction('flatMapValues', f);
     const stage = ownCopy(flatMapValuesStage);
     return this.stream(
-      derive('flatMapValues', this.node, (rdd) => rdd.through<[K, U]>('flatMapValues', (push) => stage(f, push), true)),
+      derive('flatMapValues', this.node, (rdd) =>
+        rdd.through<[K, U]>(
+          'flatMapValues',
+          (push) => stage(f, push),
+          true,
+          (push) => flatMapValuesStage(f, push),
+        ),
+      ),
     );
   }
 

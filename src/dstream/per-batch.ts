@@ -53,7 +53,9 @@ export class PerBatchNode<T> extends StreamNode<T> {
       rdds.push(rdd);
     }
     try {
-      return this.#build(rdds, batch);
+      const { watch, origin } = batch.rdds;
+      if (watch === undefined) return this.#build(rdds, batch);
+      return watch.call({ name: this.operator, origin }, undefined, () => this.#build(rdds, batch));
     } catch (error) {
       if (error instanceof TidemarkError) throw error;
       throw new TidemarkError(

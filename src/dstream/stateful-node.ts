@@ -1,7 +1,8 @@
 import { TidemarkError } from '../base/errors.ts';
-import { keysPerStep, type Steps } from '../base/turns.ts';
+import type { Steps } from '../base/turns.ts';
 import { HashPartitioner, type Partitioner } from '../rdd/partitioner.ts';
 import { RDD } from '../rdd/rdd.ts';
+import { pushRows } from '../rdd/row-loops.ts';
 import type { TaskContext } from '../rdd/task.ts';
 import type { StatePartition } from '../state/state-partition.ts';
 import type { ValueSchema } from '../state/state-schema.ts';
@@ -134,6 +135,7 @@ interface StateRDDFields<In, Out> {
 export class StateRDD<In, Out> extends RDD<Out> {
   readonly numPartitions: number;
   readonly dependencies: readonly RDD<In>[];
+  override readonly timesItself = true;
   readonly #fields: StateRDDFields<In, Out>;
   readonly #rows: (Promise<readonly Out[]> | undefined)[] = [];
 
@@ -151,11 +153,7 @@ export class StateRDD<In, Out> extends RDD<Out> {
       throw error;
     });
     const rows = await this.#rows[partition];
-    const { turns } = this.context;
-    for (let i = 0; i < rows.length; i++) {
-      push(rows[i]!);
-      if ((i + 1) % keysPerStep === 0 && turns.isOver) await turns.giveUnlessAborted(task.signal);
-    }
+    await pushRows(rows, push, task);
   }
 
   async #advance(partition: number, task: TaskContext): Promise<readonly Out[]> {
@@ -169,7 +167,7 @@ export class StateRDD<In, Out> extends RDD<Out> {
     });
     if (!node.table.isLoaded) await node.table.ensureLoaded(node.restoresLazily ? keysOf(input) : undefined);
     try {
-      const rows = await turns.run(step(state, input, partition), task.signal);
+      const rows = await turns.run(step(state, input, partition), task.signal, (ms) => task.watch?.took(this, ms));
       // Sealed before anyone sees the rows: what is done to them later cannot reach the state.
       await turns.run(state.sealSteps(), task.signal);
       return rows;

@@ -35,9 +35,25 @@ export abstract class StreamNode<out T> {
     if (!batch.isValidFor(this.slideMs)) return undefined;
     return batch.once(this, () => {
       const compute = (): RDD<T> | undefined => this.compute(batch);
-      const rdd = batch.placement === undefined ? compute() : batch.placement.generate(this, compute);
+      const rdd = this.#owning(batch, () =>
+        batch.placement === undefined ? compute() : batch.placement.generate(this, compute),
+      );
       return this.#isPersisted || batch.isRemembered ? rdd?.persist() : rdd;
     });
+  }
+
+  /** RDDs that are made meanwhile know whose they are. */
+  #owning<R>(batch: Batch, generate: () => R): R {
+    const { rdds, batchId, timeMs: batchTimeMs } = batch;
+    const outer = rdds.origin;
+    const { operator, id: streamId, label } = this;
+    const uid = 'uid' in this && typeof this.uid === 'string' ? this.uid : undefined;
+    rdds.origin = { operator, streamId, uid, label, batchId, batchTimeMs };
+    try {
+      return generate();
+    } finally {
+      rdds.origin = outer;
+    }
   }
 
   /** Every batch's RDD keeps its rows when they are first computed, and loses them with the batch. */

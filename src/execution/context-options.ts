@@ -36,6 +36,8 @@ export interface StreamingContextOptions {
   readonly startReport?: boolean | undefined;
   /** Events that may wait for one listener; more are dropped and counted. Default 10,000, as in Spark. */
   readonly listenerQueueLengthMax?: number | undefined;
+  /** A function of the program that holds up the event loop for so long is named in a warning. Default 200 ms; of 0 ms: never. */
+  readonly blockedLoopWarning?: Duration | undefined;
   /** Bounds and intervals of the checkpoint log. */
   readonly checkpoint?: ContextCheckpointOptions | undefined;
   /** Settings by the names Spark has for them, such as `spark.streaming.backpressure.enabled`: see docs/settings.md. */
@@ -84,6 +86,7 @@ const optionNames = [
   'gracefulStopTimeout',
   'startReport',
   'listenerQueueLengthMax',
+  'blockedLoopWarning',
   'checkpoint',
   'settings',
   'environment',
@@ -127,6 +130,8 @@ export interface ContextSettings {
   readonly gracefulStopTimeoutMs: number;
   readonly startReport: boolean;
   readonly listenerQueueLengthMax: number;
+  /** Undefined: it is off. */
+  readonly blockedLoopWarningMs: number | undefined;
   readonly checkpoint: ContextCheckpointOptions;
   readonly ports: EnginePorts;
   readonly random: Random;
@@ -163,6 +168,7 @@ export function contextSettings(options: StreamingContextOptions): ContextSettin
     gracefulStopTimeoutMs: stopTimeoutMs(options.gracefulStopTimeout, batchIntervalMs),
     startReport: options.startReport ?? true,
     listenerQueueLengthMax: positiveInteger('listenerQueueLengthMax', options.listenerQueueLengthMax ?? 10_000),
+    blockedLoopWarningMs: blockedLoopWarningMs(options.blockedLoopWarning),
     checkpoint,
     ports: {
       clock: environment.clock ?? new SystemClock(),
@@ -179,6 +185,15 @@ export function contextSettings(options: StreamingContextOptions): ContextSettin
 /** A program that shows text in a way of its own has its own way to show this, too: `RecoveryInfo`. */
 function isRedirected({ print, warn }: EngineEnvironment): boolean {
   return print !== undefined || warn !== undefined;
+}
+
+function blockedLoopWarningMs(given: Duration | undefined): number | undefined {
+  if (given === undefined) return 200;
+  if (given instanceof Duration && given.milliseconds >= 0) return given.milliseconds || undefined;
+  throw new TidemarkError(
+    'OPTION_INVALID',
+    `blockedLoopWarning is ${String(given)}; give a duration such as Milliseconds(200), or Milliseconds(0) for no warnings.`,
+  );
 }
 
 function stopTimeoutMs(given: Duration | undefined, batchIntervalMs: number): number {

@@ -64,6 +64,7 @@ export async function runMicroBatch(
     throw error;
   } finally {
     remote?.end();
+    driver.rdds.watch?.batchEnded();
   }
   await mergeState(driver); // B2
   driver.lastBatch = { batchId, batchTimeMs: timeMs };

@@ -2,6 +2,7 @@ import { TidemarkError, toError } from '../base/errors.ts';
 import type { StagedHandle, UnpublishedHandle } from '../checkpoint/records.ts';
 import type { Batch } from '../dstream/batch.ts';
 import { formatPrint, type Output, type SinkOutput } from '../dstream/output.ts';
+import type { Place } from '../rdd/loop-profile.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import type { BatchReport } from './batch-report.ts';
 import type { Driver } from './driver.ts';
@@ -60,6 +61,12 @@ export async function runOutputs(
   return effects;
 }
 
+function placeOf({ uid, stream }: Output, { batchId, timeMs: batchTimeMs }: Batch): Place {
+  const { id: streamId, label } = stream;
+  const operator = 'foreachRDD';
+  return { name: operator, origin: { operator, streamId, uid, label, batchId, batchTimeMs } };
+}
+
 /** Resolves with what is left to be staged, if anything. */
 async function runOutput(
   driver: Driver,
@@ -72,7 +79,10 @@ async function runOutput(
   switch (output.kind) {
     case 'foreach':
       try {
-        await output.body(rdd, batch.time, { batchTime: batch.time, batchId, generation });
+        const run = (): void | Promise<void> =>
+          output.body(rdd, batch.time, { batchTime: batch.time, batchId, generation });
+        const { watch } = driver.rdds;
+        await (watch === undefined ? run() : watch.call(placeOf(output, batch), undefined, run));
       } catch (error) {
         throw outputFailed(output.uid, batch, error);
       }

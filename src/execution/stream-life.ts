@@ -1,10 +1,12 @@
 import { SystemClock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
+import { formatLoopBlocked } from '../base/loop-blocked.ts';
 import { Turns } from '../base/turns.ts';
 import { requestPollMs } from '../checkpoint/checkpoint-options.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import { ListenerBus } from '../observe/listener-bus.ts';
 import { InProcessRunner } from '../rdd/in-process-runner.ts';
+import { LoopWatch } from '../rdd/loop-watch.ts';
 import { RddContext } from '../rdd/rdd-context.ts';
 import type { JobRunner } from '../rdd/task.ts';
 import { WorkerGroup } from '../workers/worker-group.ts';
@@ -78,10 +80,11 @@ export class StreamLife implements Stoppable {
     const { defaultParallelism } = program.graph;
     // On a clock of the caller only that clock says what happens when: nobody looks at the wall's.
     const turns = new Turns({ now: settings.ports.clock instanceof SystemClock ? undefined : () => 0 });
+    const watch = this.#loopWatch(turns, role);
     this.#runner =
-      role?.createRunner({ taskAttemptsMax, turns }) ??
-      new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax, turns });
-    this.rdds = new RddContext({ runner: this.#runner, defaultParallelism, random, turns });
+      role?.createRunner({ taskAttemptsMax, turns, watch }) ??
+      new InProcessRunner({ signal: this.#cancel.signal, taskAttemptsMax, turns, watch });
+    this.rdds = new RddContext({ runner: this.#runner, defaultParallelism, random, turns, watch });
     this.#ended.promise.catch(() => {}); // Reported by awaitTermination, which need not be waiting yet.
   }
 
@@ -199,6 +202,20 @@ export class StreamLife implements Stoppable {
       () => this.#end(undefined),
       (error) => this.#end(toError(error)),
     );
+  }
+
+  #loopWatch(turns: Turns, role: WorkerRole | undefined): LoopWatch | undefined {
+    const { blockedLoopWarningMs: thresholdMs, ports } = this.#settings;
+    if (thresholdMs === undefined) return undefined;
+    return new LoopWatch({
+      thresholdMs,
+      now: turns.now,
+      clockMs: () => ports.clock.now(),
+      report: (info) => {
+        (role?.warn ?? ports.warn)(formatLoopBlocked(info));
+        this.listeners.post('onLoopBlocked', info);
+      },
+    });
   }
 
   async #startWorkers(): Promise<WorkerGroup | undefined> {

@@ -1,3 +1,4 @@
+import type { LoopBlockedInfo } from '../base/loop-blocked.ts';
 import type { ReceiverInfo } from '../base/receiver-info.ts';
 import type { CheckpointCommitInfo } from './checkpoint-metrics.ts';
 
@@ -132,6 +133,8 @@ export interface StreamingListener {
   onCheckpointCommitted?(info: CheckpointCommitInfo): void;
   /** The batch is through or has failed: see `failureReason`. */
   onBatchCompleted?(info: BatchInfo): void;
+  /** A function of the program held up this thread's event loop: at most once a minute for each operator. */
+  onLoopBlocked?(info: LoopBlockedInfo): void;
   /** The last event, with the error that ended the stream. */
   onStreamingStopped?(error: Error | undefined): void;
 }

@@ -3,7 +3,7 @@ import { TidemarkError } from '../base/errors.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import type { RDD } from './rdd.ts';
 import type { Comparator } from './row-types.ts';
-import { andThen, isPromise, pipeWhile, rowsOf } from './task.ts';
+import { andThen, called, isPromise, pipeWhile, rowsOf } from './task.ts';
 import { checkFunction, checkInteger } from './validation.ts';
 
 /** What makes an RDD be computed. Each is one job, `take` and `first` several small ones. */
@@ -99,11 +99,12 @@ export async function reduce<T>(
   const parts = await rdd.context.runner.run(rdd, (partition, task) => {
     let result: T[] = [];
     let rows = 0;
-    const done = rdd.pipe(partition, task, (row) => {
+    const add = (row: T): void => {
       rows++;
       if (rows === 1) result = [row];
       else result[0] = f(rows === 2 ? own(result[0]!) : result[0]!, row);
-    });
+    };
+    const done = rdd.pipe(partition, task, task.watch?.into({ name, origin: undefined }, add) ?? add);
     return andThen(done, () => ({ result, isOwned: rows > 1 }));
   });
   const [first, ...rest] = parts.filter((part) => part.result.length > 0);
@@ -126,9 +127,10 @@ export async function aggregate<T, A>(
   const seed = copyPlain(zero);
   const parts = await rdd.context.runner.run(rdd, (partition, task) => {
     let result = copyPlain(seed);
-    const done = rdd.pipe(partition, task, (row) => {
+    const add = (row: T): void => {
       result = merge(result, row);
-    });
+    };
+    const done = rdd.pipe(partition, task, task.watch?.into({ name, origin: undefined }, add) ?? add);
     return andThen(done, () => result);
   });
   let result = seed;
@@ -139,10 +141,15 @@ export async function aggregate<T, A>(
 export async function foreach<T>(rdd: RDD<T>, f: (row: T) => void | Promise<void>): Promise<void> {
   checkFunction('foreach: f', f);
   await rdd.context.runner.run(rdd, async (partition, task) => {
-    for (const row of await rowsOf(rdd, partition, task)) {
-      const done = f(row);
-      if (isPromise(done)) await done;
-    }
+    const rows = await rowsOf(rdd, partition, task);
+    let next = 0;
+    const untilItWaits = (): Promise<void> | undefined => {
+      while (next < rows.length) {
+        const done = f(rows[next++]!);
+        if (isPromise(done)) return done;
+      }
+    };
+    while (next < rows.length) await called(task, { name: 'foreach', origin: undefined }, untilItWaits);
   });
 }
 
@@ -151,7 +158,10 @@ export async function foreachPartition<T>(
   f: (rows: readonly T[], partition: number) => void | Promise<void>,
 ): Promise<void> {
   checkFunction('foreachPartition: f', f);
-  await rdd.context.runner.run(rdd, async (partition, task) => f(await rowsOf(rdd, partition, task), partition));
+  await rdd.context.runner.run(rdd, async (partition, task) => {
+    const rows = await rowsOf(rdd, partition, task);
+    await called(task, { name: 'foreachPartition', origin: undefined }, () => f(rows, partition));
+  });
 }
 
 export async function countByValue<T>(rdd: RDD<T>): Promise<Map<T, number>> {

@@ -7,12 +7,14 @@ import type { TaskContext } from './task.ts';
 export class DerivedRDD<T> extends RDD<T> {
   readonly numPartitions: number;
   readonly dependencies: readonly Dependency[];
+  override readonly timesItself: boolean;
   #pipe: RddSpec<T>['pipe'] | undefined;
 
   constructor(context: RddContext, spec: RddSpec<T>) {
     super(context, spec.name, spec.partitioner);
     this.numPartitions = spec.numPartitions;
     this.dependencies = spec.dependencies;
+    this.timesItself = spec.timesItself ?? false;
     this.#pipe = spec.pipe;
   }
 

@@ -1,7 +1,7 @@
 import type { RDD } from './rdd.ts';
 import { pushAll } from './row-loops.ts';
 import { pushBlocks, shuffleRows } from './shuffle-dependency.ts';
-import { andThen, inOrder, pipeOther, rowsOf } from './task.ts';
+import { andThen, called, inOrder, pipeOther, rowsOf } from './task.ts';
 import { checkInteger } from './validation.ts';
 
 /** Operations on the partitions themselves: their number, and their rows as a whole. */
@@ -12,14 +12,21 @@ export function mapPartitions<T, U>(
   f: (rows: readonly T[], partition: number) => Iterable<U>,
   preservesPartitioning: boolean,
 ): RDD<U> {
-  return rdd.context.rdd<U>({
+  const mapped: RDD<U> = rdd.context.rdd<U>({
     name,
     numPartitions: rdd.numPartitions,
     partitioner: preservesPartitioning ? rdd.partitioner : undefined,
     dependencies: [rdd],
     pipe: (partition, task, push) =>
-      andThen(rowsOf(rdd, partition, task), (rows) => pushAll(f(rows, partition), push, task)),
+      andThen(rowsOf(rdd, partition, task), (rows) =>
+        pushAll(
+          called(task, mapped, () => f(rows, partition)),
+          push,
+          task,
+        ),
+      ),
   });
+  return mapped;
 }
 
 export function coalesce<T>(rdd: RDD<T>, numPartitions: number): RDD<T> {

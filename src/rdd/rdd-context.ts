@@ -13,6 +13,7 @@ import {
 import { Broadcast } from './broadcast.ts';
 import { completingCheckpoints } from './checkpoint.ts';
 import { DerivedRDD } from './derived-rdd.ts';
+import type { LoopWatch, RddOrigin } from './loop-watch.ts';
 import { objectFile } from './object-file.ts';
 import { samePartitioner } from './partitioner.ts';
 import type { RDD, RddSpec } from './rdd.ts';
@@ -32,6 +33,8 @@ export interface RddContextOptions {
   readonly random?: Random | undefined;
   /** The runner's, if it has them: turns of one event loop are counted in one place. Default: by the wall clock. */
   readonly turns?: Turns | undefined;
+  /** The runner's, if it has one. */
+  readonly watch?: LoopWatch | undefined;
 }
 
 /** Where RDD checkpoints go: in `folder` below `url`. */
@@ -53,6 +56,9 @@ export class RddContext {
   readonly random: Random;
   /** For long work within a task. */
   readonly turns: Turns;
+  readonly watch: LoopWatch | undefined;
+  /** The operator that makes RDDs just now: what it makes belongs to it. */
+  origin: RddOrigin | undefined;
   #checkpointDir: CheckpointDir | undefined;
   readonly #accumulators: UpdateReceiver[] = [];
   #isProgramOpen = true;
@@ -65,6 +71,7 @@ export class RddContext {
     this.isParallelismSet = options.defaultParallelism !== undefined;
     this.random = options.random ?? new SystemRandom();
     this.turns = options.turns ?? new Turns();
+    this.watch = options.watch;
   }
 
   /** The rows as an RDD; slice i holds rows [floor(i*len/n), floor((i+1)*len/n)). The array is not copied. */

@@ -4,6 +4,7 @@ import { type CommandOptions, pipeCommand } from './command.ts';
 import { debugString } from './debug-string.ts';
 import { type KeptRows, keeping } from './kept-rows.ts';
 import * as layout from './layout-operations.ts';
+import type { RddOrigin } from './loop-watch.ts';
 import type { Partitioner } from './partitioner.ts';
 import type { RddContext } from './rdd-context.ts';
 import type { Comparator, Partitioning, Row } from './row-types.ts';
@@ -30,6 +31,7 @@ export interface RddSpec<T> {
   readonly numPartitions: number;
   readonly partitioner?: Partitioner | undefined;
   readonly dependencies: readonly Dependency[];
+  readonly timesItself?: boolean | undefined;
   readonly pipe: Pipe<T>;
 }
 
@@ -56,6 +58,10 @@ export abstract class RDD<T> extends ActionMethods<T> {
   abstract readonly dependencies: readonly Dependency[];
   /** True: with worker threads, a partition can be computed only in the thread it belongs to, because what it reads is there. */
   readonly isAtHome: boolean = false;
+  /** True: its functions of the program are not called within row loops, and it tells `TaskContext.watch` of them itself. */
+  readonly timesItself: boolean = false;
+  /** The operator of a graph that made it. */
+  readonly origin: RddOrigin | undefined;
   #name: string;
   #kept: KeptRows<T> | undefined;
   #checkpoint: RddCheckpoint | undefined;
@@ -66,6 +72,7 @@ export abstract class RDD<T> extends ActionMethods<T> {
     this.context = context;
     this.id = context.nextId();
     this.partitioner = partitioner;
+    this.origin = context.origin;
     this.#name = name;
   }
 
@@ -85,15 +92,22 @@ export abstract class RDD<T> extends ActionMethods<T> {
    */
   abstract pipe(partition: number, task: TaskContext, push: (row: T) => void): void | Promise<void>;
 
-  /** A narrow operator around `push`: consecutive ones run fused, row by row, without a collection in between. */
-  through<U>(name: string, stage: Stage<T, U>, preservesPartitioning = false): RDD<U> {
-    return this.context.rdd({
+  /**
+   * A narrow operator around `push`: consecutive ones run fused, row by row, without a collection in between.
+   * @param shared when `stage` is an own copy: the same, which a profile may run instead
+   */
+  through<U>(name: string, stage: Stage<T, U>, preservesPartitioning = false, shared: Stage<T, U> = stage): RDD<U> {
+    const rdd: RDD<U> = this.context.rdd({
       name,
       numPartitions: this.numPartitions,
       partitioner: preservesPartitioning ? this.partitioner : undefined,
       dependencies: [this],
-      pipe: (partition, task, push) => this.pipe(partition, task, stage(push)),
+      pipe: (partition, task, push) => {
+        const profile = task.watch?.profile;
+        return this.pipe(partition, task, profile === undefined ? stage(push) : profile.around(rdd, shared(push)));
+      },
     });
+    return rdd;
   }
 
   // Narrow transformations

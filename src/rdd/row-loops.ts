@@ -29,7 +29,11 @@ export function pushRows<T>(
 /** Rows of a function's own making: only an array can be left half-way. */
 export function pushAll<T>(rows: Iterable<T>, push: (row: T) => void, task: TaskContext): void | Promise<void> {
   if (Array.isArray(rows)) return pushRows<T>(rows, push, task);
-  for (const row of rows) push(row);
+  const pushThem = (): void => {
+    for (const row of rows) push(row);
+  };
+  if (task.turns === undefined) pushThem();
+  else timed(task, task.turns, 0, 1, pushThem);
 }
 
 /** The same for any work that goes by numbers: `step` does [start, end). */
@@ -44,10 +48,9 @@ export function inTurns(
   for (let rows = rowsFirst; at < to; ) {
     const end = turns === undefined ? to : Math.min(to, at + rows);
     if (turns === undefined) return step(at, end);
-    const startMs = turns.now();
-    step(at, end);
+    const tookMs = timed(task, turns, at, end, step);
     at = end;
-    rows = rowsNext(rows, turns.now() - startMs);
+    rows = rowsNext(rows, tookMs);
     if (turns.isOver && at < to) return restInTurns(task, turns, { at, to, rows }, step);
   }
 }
@@ -98,11 +101,29 @@ async function restInTurns(
       await turns.giveUnlessAborted(task.signal, task.partition);
     }
     const end = Math.min(rest.to, rest.at + rest.rows);
-    const startMs = turns.now();
-    step(rest.at, end);
+    const tookMs = timed(task, turns, rest.at, end, step);
     rest.at = end;
-    rest.rows = rowsNext(rest.rows, turns.now() - startMs);
+    rest.rows = rowsNext(rest.rows, tookMs);
   }
+}
+
+/** Also a piece that ends with an exception, as that of an action which has enough rows, is told of. */
+function timed(
+  task: TaskContext,
+  turns: Turns,
+  start: number,
+  end: number,
+  step: (start: number, end: number) => void,
+): number {
+  const startMs = turns.now();
+  let tookMs = 0;
+  try {
+    step(start, end);
+  } finally {
+    tookMs = turns.now() - startMs;
+    task.watch?.piece(tookMs);
+  }
+  return tookMs;
 }
 
 function rowsNext(rows: number, tookMs: number): number {

@@ -1,4 +1,5 @@
 import { invariant } from '../base/errors.ts';
+import type { RddOrigin } from './loop-watch.ts';
 import type { RDD } from './rdd.ts';
 import { pushRows } from './row-loops.ts';
 import { andThen, inOrder, type TaskContext } from './task.ts';
@@ -44,6 +45,8 @@ export class ShuffleDependency<T = unknown, B = unknown> {
   /** Where several threads run the program: what they know it by. */
   readonly key: string;
   readonly readers: 'one' | 'all';
+  /** The operator of a graph that made it. */
+  readonly origin: RddOrigin | undefined;
   // Any row and block type: a dependency on special rows must be usable where one on unknown rows is expected.
   readonly #form: BlockForm<never>;
   readonly #createWriter: (mapPartition: number) => ShuffleWriter<never, B>;
@@ -62,6 +65,7 @@ export class ShuffleDependency<T = unknown, B = unknown> {
     this.name = name;
     this.key = rdd.context.runner.nameShuffle?.() ?? name;
     this.readers = readers;
+    this.origin = rdd.context.origin;
     this.#form = (form ?? rowsForm) as BlockForm<never>;
     this.#createWriter = createWriter;
   }
@@ -103,7 +107,8 @@ export class ShuffleDependency<T = unknown, B = unknown> {
   /** For the job runner: the blocks of one map partition. */
   mapTask(mapPartition: number, task: TaskContext): B[] | Promise<B[]> {
     const writer = this.#createWriter(mapPartition) as ShuffleWriter<T, B>;
-    return andThen(this.rdd.pipe(mapPartition, task, writer.push), () => writer.finish());
+    const push = task.watch?.into(this, writer.push) ?? writer.push;
+    return andThen(this.rdd.pipe(mapPartition, task, push), () => writer.finish());
   }
 
   /** For the job runner: see {@link BlockForm}. */

@@ -1,5 +1,6 @@
 import { TidemarkError, toError } from '../base/errors.ts';
 import { Turns } from '../base/turns.ts';
+import type { LoopWatch } from './loop-watch.ts';
 import type { RDD } from './rdd.ts';
 import { runAttempt, type TaskContext } from './task.ts';
 import { checkInteger } from './validation.ts';
@@ -13,6 +14,8 @@ export interface StageRunnerOptions {
   readonly signal?: AbortSignal | undefined;
   /** Between tasks others have their turn when it is time. Default: by the wall clock. */
   readonly turns?: Turns | undefined;
+  /** Told how long functions of the program hold up the event loop, as `turns` measures it. */
+  readonly watch?: LoopWatch | undefined;
 }
 
 /** What a task does, and what is done around it. */
@@ -42,12 +45,14 @@ export class StageRunner {
   readonly #concurrentMax: number;
   readonly #signal: AbortSignal;
   readonly #turns: Turns;
+  readonly #watch: LoopWatch | undefined;
 
   constructor(options: StageRunnerOptions = {}) {
     this.#attemptsMax = checkInteger('taskAttemptsMax', options.taskAttemptsMax ?? 4, 1);
     this.#concurrentMax = checkInteger('concurrentTasksMax', options.concurrentTasksMax ?? 8, 1);
     this.#signal = options.signal ?? new AbortController().signal;
     this.#turns = options.turns ?? new Turns();
+    this.#watch = options.watch;
   }
 
   /** Results in the order of `partitions`. @throws TASK_FAILED, CANCELLED, TidemarkErrors of a task as they are */
@@ -90,6 +95,7 @@ export class StageRunner {
           signal: this.#signal,
           stageName: rdd.name,
           turns: this.#turns,
+          watch: this.#watch?.task(rdd, partition),
         };
         return await runOnce(context, () => task(partition, context));
       } catch (error) {

@@ -1,5 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Turns } from '../base/turns.ts';
+import type { Place } from './loop-profile.ts';
+import type { TaskWatch } from './loop-watch.ts';
 import type { RDD } from './rdd.ts';
 
 /** What a running task knows of itself. */
@@ -13,6 +15,8 @@ export interface TaskContext {
   readonly stageName: string;
   /** For RDDs, see row-loops.ts. Undefined: nobody else needs this thread's event loop. */
   readonly turns?: Turns | undefined;
+  /** Undefined: nobody wants to know whose function holds up the event loop. */
+  readonly watch?: TaskWatch | undefined;
 }
 
 /** The task this code runs in, as Spark's TaskContext.get(); undefined outside of tasks, as in the body of foreachRDD. */
@@ -102,6 +106,11 @@ export function pipeOther<T>(
   return runner.pipeOther === undefined
     ? rdd.pipe(partition, task, push)
     : runner.pipeOther(rdd, partition, task, push);
+}
+
+/** Runs a function of the program that gets rows all at once. */
+export function called<R>(task: TaskContext, place: Place, work: () => R): R {
+  return task.watch === undefined ? work() : task.watch.call(place, work);
 }
 
 export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

@@ -15,6 +15,8 @@ export interface BuiltProgram {
 export interface WorkerRole {
   /** The same numbers on all workers. */
   readonly random: Random;
+  /** A warning of this thread: the driver's shows it. */
+  readonly warn: (text: string) => void;
   /** For the RDDs of one context: in this thread until its program is handed over, then together with the other workers. */
   createRunner(options: Omit<StageRunnerOptions, 'signal'>): JobRunner;
   /** Instead of a start. Resolves never: what the program does after a start is done on the driver's thread. */

@@ -80,6 +80,10 @@ export class WorkerThread implements WorkerRole {
     return this.#program !== undefined;
   }
 
+  readonly warn = (text: string): void => {
+    this.#driver.tell('warn', `Worker ${this.#index}: ${text}`);
+  };
+
   createRunner(options: Omit<StageRunnerOptions, 'signal'>): JobRunner {
     const runner = new SwitchedRunner({ ...options, signal: this.#cancel.signal });
     this.#runners.set(runner, runner);
@@ -112,9 +116,8 @@ export class WorkerThread implements WorkerRole {
       count: (updates) => this.#driver.tell('updates', updates),
     });
     switched.switchTo(this.#runner);
-    const warn = (text: string): void => this.#driver.tell('warn', text);
     for (const { uid, source } of graph.sources) {
-      await source.startReading?.({ clock: new SystemClock(), warn });
+      await source.startReading?.({ clock: new SystemClock(), warn: (text) => this.#driver.tell('warn', text) });
       if (isDivisible(source)) this.#parts.set(uid, source.serve(this.#driverLine(uid)));
     }
     await this.#driver.call('ready', { shape: shapeOf(graph) } satisfies ReadyCall);
@@ -136,6 +139,7 @@ export class WorkerThread implements WorkerRole {
       case 'end':
         this.#batches.delete(argument as number);
         this.#runner?.forget(argument as number);
+        this.#program?.rdds.watch?.batchEnded();
         return;
       case 'cancel':
         this.#stop();
