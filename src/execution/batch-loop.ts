@@ -126,7 +126,11 @@ export class BatchLoop {
   async #runBatch(timeMs: number): Promise<number> {
     const report = new BatchReport(this.#driver, timeMs, Math.max(timeMs, this.#readySinceMs));
     try {
-      return await runMicroBatch(this.#driver, this.#pipeline, timeMs, report);
+      const records = await runMicroBatch(this.#driver, this.#pipeline, timeMs, report);
+      // A batch may do without tasks and I/O: when it blocks and is late, nobody else would ever have a turn.
+      const { turns } = this.#driver.rdds;
+      if (turns.isOver) await turns.give();
+      return records;
     } catch (error) {
       // The first error is what ends the stream, whatever becomes of the batches before it; they are finished first.
       if (this.#request === undefined || !isCancelled(error)) this.#failure ??= toError(error);

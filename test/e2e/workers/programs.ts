@@ -3,6 +3,7 @@ import { flushCompileCache } from 'node:module';
 import { isMainThread, threadId } from 'node:worker_threads';
 import {
   type DStream,
+  Milliseconds,
   type Partitioner,
   type RDD,
   Seconds,
@@ -181,6 +182,13 @@ export const faultyPrograms: Readonly<Record<string, (context: ProgramContext) =
       return [key, value] as const;
     }),
   }),
+  blocks: ({ rows }) => ({
+    out: rows.map(([key, value]) => {
+      const endMs = performance.now() + (value === 17 ? 150 : 0);
+      while (performance.now() < endMs);
+      return [key, value] as const;
+    }),
+  }),
   losesThreads: ({ rows, mark }) => ({
     exits: rows.reduceByKey(add).mapValues((value) => {
       if (!isMainThread && value > 20 && first(`${mark}-exit`)) process.exit(3);
@@ -238,7 +246,14 @@ export interface ProgramOptions {
 }
 
 export function buildProgram({ name, born, mark, context, observe }: ProgramOptions): StreamingContext {
-  const ssc = new StreamingContext({ appName: name, batchInterval: Seconds(1), startReport: false, ...context });
+  const ssc = new StreamingContext({
+    appName: name,
+    batchInterval: Seconds(1),
+    startReport: false,
+    // Threads of a busy machine stand still for a while.
+    blockedLoopWarning: Milliseconds(name === 'blocks' ? 100 : 0),
+    ...context,
+  });
   const rows = ssc.sourceStream(rowsSource(3, born), { uid: 'rows' });
   const more = ssc.sourceStream(rowsSource(2, born), { uid: 'more' });
   const chosen = name === 'all' ? Object.entries(programs) : [[name, faultyPrograms[name]!] as const];

@@ -100,6 +100,13 @@ test('all programs give on worker threads what they give in one thread', async (
   }
 });
 
+test('a function that blocks a worker is named in a warning with the number of the worker', async () => {
+  const { warnings } = await run('blocks', 'local[2]');
+  expect(warnings.length).toBeGreaterThan(0);
+  for (const text of warnings)
+    expect(text).toMatch(/^Worker [01]: A function of map \(#2\) held up the event loop for \d+ ms/);
+});
+
 test('what a stateful operator takes in is partitioned in the workers', async () => {
   await run('placement', 'local');
   expect(accumulators.onWorkers!.value).toBe(0);
