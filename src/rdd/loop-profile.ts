@@ -12,15 +12,15 @@ export interface Place {
  */
 export class LoopProfile {
   readonly #now: () => number;
-  readonly #bound: { rows: number };
+  /** Calls that may still be timed. */
+  #callsLeft: number;
   readonly #operators: { readonly place: Place; ownMs: number }[] = [];
   /** Of the operators behind the one that is being timed. */
   #innerMs = 0;
 
-  /** `bound`: calls that may still be timed, shared by all profiles of the stage. */
-  constructor(now: () => number, bound: { rows: number }) {
+  constructor(now: () => number, callsMax: number) {
     this.#now = now;
-    this.#bound = bound;
+    this.#callsLeft = callsMax;
   }
 
   /** A piece begins. */
@@ -34,8 +34,8 @@ export class LoopProfile {
     const operator = { place, ownMs: 0 };
     this.#operators.push(operator);
     return (row) => {
-      if (this.#bound.rows <= 0) return push(row);
-      this.#bound.rows--;
+      if (this.#callsLeft <= 0) return push(row);
+      this.#callsLeft--;
       const outerInnerMs = this.#innerMs;
       this.#innerMs = 0;
       const startMs = this.#now();
@@ -54,7 +54,7 @@ export class LoopProfile {
    * on the way.
    */
   slowest(candidates: readonly Place[], pieceMs: number): readonly Place[] | undefined {
-    if (this.#bound.rows <= 0) return undefined;
+    if (this.#callsLeft <= 0) return undefined;
     let restMs = pieceMs;
     let slowest = this.#operators[0];
     for (const operator of this.#operators) {

@@ -22,7 +22,8 @@ const reportEveryMs = 60_000;
 const operatorsMax = 1000;
 const profiledStagesMax = 100;
 const profiledTasksMax = 20;
-const profiledRowsMax = 100_000;
+/** Of each task: some milliseconds. */
+const profiledCallsMax = 100_000;
 
 /** They call no function of the program for a row, or time it themselves. */
 const withoutRowFunction = new Set(
@@ -48,8 +49,8 @@ export class LoopWatch {
   readonly #options: LoopWatchOptions;
   /** When an operator, or a list of them, was reported last. */
   readonly #reportedMs = new Map<string, number>();
-  /** By stage. */
-  readonly #profiled = new Map<string, { tasks: number; rows: number }>();
+  /** By stage: tasks that are still to be profiled. */
+  readonly #profiled = new Map<string, number>();
   /** By stage: what waits for its profile. */
   readonly #waiting = new Map<string, LoopBlockedInfo>();
 
@@ -65,9 +66,7 @@ export class LoopWatch {
 
   /** For a task that begins. */
   task(stage: RDD<unknown>, partition: number): TaskWatch {
-    const profiled = this.#profiled.size === 0 ? undefined : this.#profiled.get(keyOfStage(stage));
-    if (profiled !== undefined && --profiled.tasks <= 0) this.#profiled.delete(keyOfStage(stage));
-    const profile = profiled && new LoopProfile(this.#options.now, profiled);
+    const profile = this.#isProfiled(stage) ? new LoopProfile(this.#options.now, profiledCallsMax) : undefined;
     return new TaskWatch(this, { stage, partition, profile });
   }
 
@@ -105,8 +104,18 @@ export class LoopWatch {
     if (info.operators.some((operator) => this.#isRecent(keyOf([operator])))) return; // W1
     if (this.#waiting.size < profiledStagesMax && !this.#waiting.has(key)) this.#waiting.set(key, info);
     if (this.#profiled.size < profiledStagesMax && !this.#profiled.has(key)) {
-      this.#profiled.set(key, { tasks: profiledTasksMax, rows: profiledRowsMax });
+      this.#profiled.set(key, profiledTasksMax);
     }
+  }
+
+  #isProfiled(stage: RDD<unknown>): boolean {
+    if (this.#profiled.size === 0) return false;
+    const key = keyOfStage(stage);
+    const left = this.#profiled.get(key);
+    if (left === undefined) return false;
+    if (left > 1) this.#profiled.set(key, left - 1);
+    else this.#profiled.delete(key);
+    return true;
   }
 
   #report(info: LoopBlockedInfo): void {

@@ -154,6 +154,23 @@ describe('the watch over the event loop', () => {
     expect(watched.names).toEqual([['map#1'], ['map#2'], ['map#1']]);
   });
 
+  it('finds the operator although tasks with many rows were profiled before it', async () => {
+    const watched = new Watched();
+    const many = watched.rdds.parallelize(
+      Array.from({ length: 120_000 }, (_, i) => i),
+      2,
+    );
+    const job = (): Promise<unknown> =>
+      many
+        .map(watched.block)
+        .filter((row) => row >= 0)
+        .count();
+    await job();
+    await job();
+    watched.watch.batchEnded();
+    expect(watched.names).toEqual([['map#']]);
+  });
+
   it('profiles a stage for 20 tasks only, and gives the same rows meanwhile', async () => {
     const watched = new Watched();
     let slow = true;
