@@ -1,5 +1,5 @@
 import type { Bench } from './bench.ts';
-import { fillHub, measured, reading, startHubs } from './hubs.ts';
+import { eventsPerSecond, fillHub, measured, type Run, reading, startHubs } from './hubs.ts';
 import { compared, type ResultRow } from './result.ts';
 
 const hub = 'telemetry';
@@ -11,13 +11,6 @@ const batches = 6;
 const warmBatches = 2;
 const repeats = 5;
 
-interface Run {
-  readonly ms: number;
-  readonly cpuUs: number;
-  readonly events: number;
-}
-
-const rate = ({ ms, events: count }: Run): number => (count / ms) * 1000;
 const perCpuSecond = ({ cpuUs, events: count }: Run): number => (count / cpuUs) * 1e6;
 
 /** One side after the other, first one and then the other first. */
@@ -35,7 +28,7 @@ function rows(what: string, [on, off]: [Run[], Run[]], unit: string): ResultRow[
   const against = 'the same program without a checkpoint';
   const shape = { what, against, better: 'more', atLeast: 0.95 } as const;
   return [
-    compared({ ...shape, unit: `${unit}/s`, ours: on.map(rate), peer: off.map(rate) }),
+    compared({ ...shape, unit: `${unit}/s`, ours: on.map(eventsPerSecond), peer: off.map(eventsPerSecond) }),
     compared({ ...shape, unit: `${unit} per CPU second`, ours: on.map(perCpuSecond), peer: off.map(perCpuSecond) }),
   ];
 }

@@ -1,7 +1,7 @@
 import { ContainerClient } from '@azure/storage-blob';
 import { startAzurite } from '../src/testing/azurite.ts';
 import type { Bench } from './bench.ts';
-import { fillHub, hubPartitions, measured, reading, startHubs } from './hubs.ts';
+import { eventsPerSecond, fillHub, hubPartitions, measured, type Run, reading, startHubs } from './hubs.ts';
 import { median } from './median.ts';
 import { compared } from './result.ts';
 
@@ -10,20 +10,13 @@ const events = 300_000;
 const warm = 80_000;
 const repeats = 5;
 
-interface Run {
-  readonly ms: number;
-  readonly cpuUs: number;
-  readonly events: number;
-}
-
-const rate = ({ ms, events: count }: Run): number => (count / ms) * 1000;
 const cost = ({ cpuUs, events: count }: Run): number => cpuUs / count;
 
 function row(program: string, runs: readonly Run[]): Record<string, string | number> {
   return {
     program,
-    'events/s': Math.round(median(runs.map(rate))),
-    'lowest and highest': `${Math.round(Math.min(...runs.map(rate)))} - ${Math.round(Math.max(...runs.map(rate)))}`,
+    'events/s': Math.round(median(runs.map(eventsPerSecond))),
+    'lowest and highest': `${Math.round(Math.min(...runs.map(eventsPerSecond)))} - ${Math.round(Math.max(...runs.map(eventsPerSecond)))}`,
     'CPU us/event': Math.round(median(runs.map(cost)) * 10) / 10,
   };
 }
@@ -66,7 +59,7 @@ export const bench: Bench = {
       return {
         tables: [table],
         rows: [
-          compared({ ...{ what, against, unit: 'events/s', better: 'more', atLeast: 1 }, ...sides(rate) }),
+          compared({ ...{ what, against, unit: 'events/s', better: 'more', atLeast: 1 }, ...sides(eventsPerSecond) }),
           compared({ ...{ what, against, unit: 'CPU us/event', better: 'less', atLeast: 1 }, ...sides(cost) }),
         ],
       };

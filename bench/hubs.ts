@@ -80,3 +80,14 @@ export async function measured<T>(script: string, env: Readonly<Record<string, s
     child.on('exit', (code, signal) => reject(new Error(`${script} ended without a result (${signal ?? code})`)));
   });
 }
+
+/** What one side of a comparison took for so many events. */
+export interface Run {
+  readonly ms: number;
+  readonly cpuUs: number;
+  readonly events: number;
+}
+
+export function eventsPerSecond({ ms, events }: Run): number {
+  return (events / ms) * 1000;
+}

@@ -1,60 +1,15 @@
-import { setTimeout } from 'node:timers/promises';
+import { SystemRandom } from '../src/base/random.ts';
 import { Milliseconds, outboxSink, type State, StateSpec, StreamingContext } from '../src/index.ts';
 import type { Source, SourcePlan } from '../src/sources/source.ts';
-import { ForwardingStore } from '../src/storage/forwarding-store.ts';
 import { MemoryStore } from '../src/storage/memory-store.ts';
-import type {
-  ByteRange,
-  DeleteOutcome,
-  GetOutcome,
-  HeadOutcome,
-  ObjectInfo,
-  PutOutcome,
-} from '../src/storage/object-store.ts';
+import { DistantStore } from './distant-store.ts';
 
 /** The peer of peers/SparkInterval.java, with the same arguments but the folder of the checkpoint. */
 const [, , intervalText, perSecondText, secondsText] = process.argv;
 const [intervalMs, perSecond, seconds] = [Number(intervalText), Number(perSecondText), Number(secondsText)];
 const devices = 1000;
+/** Of the store, whatever it is asked. */
 const answerMs = 5;
-
-/** A store that answers after 5 ms, whatever it is asked. */
-class DistantStore extends ForwardingStore {
-  override get(name: string, range?: ByteRange): Promise<GetOutcome> {
-    return later(() => this.store.get(name, range));
-  }
-
-  override head(name: string): Promise<HeadOutcome> {
-    return later(() => this.store.head(name));
-  }
-
-  override putIfAbsent(name: string, bytes: Uint8Array, commitId: string): Promise<PutOutcome> {
-    return later(() => this.store.putIfAbsent(name, bytes, commitId));
-  }
-
-  override compareAndSwap(
-    name: string,
-    bytes: Uint8Array,
-    etag: string | undefined,
-    commitId: string,
-  ): Promise<PutOutcome> {
-    return later(() => this.store.compareAndSwap(name, bytes, etag, commitId));
-  }
-
-  override async *list(prefix: string, after?: string): AsyncIterable<ObjectInfo> {
-    await setTimeout(answerMs);
-    yield* this.store.list(prefix, after);
-  }
-
-  override delete(names: readonly string[]): Promise<DeleteOutcome> {
-    return later(() => this.store.delete(names));
-  }
-}
-
-async function later<T>(run: () => Promise<T>): Promise<T> {
-  await setTimeout(answerMs);
-  return run();
-}
 
 /** A batch has the events of its interval: as many as were due between its time and the one before. */
 class TimedEvents implements Source<readonly [string, number]> {
@@ -103,7 +58,8 @@ class TimedEvents implements Source<readonly [string, number]> {
 
 const batches: (readonly [number, number, number])[] = [];
 let untilMs: number | undefined;
-const ssc = await StreamingContext.getOrCreate(new DistantStore(new MemoryStore()), () => {
+const store = new DistantStore(new MemoryStore(), new SystemRandom(), answerMs, answerMs);
+const ssc = await StreamingContext.getOrCreate(store, () => {
   const context = new StreamingContext({
     appName: 'interval',
     batchInterval: Milliseconds(intervalMs),
