@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Seconds } from '../../src/base/time.ts';
+import type { StreamingContextOptions } from '../../src/execution/context-options.ts';
 import { MemoryStore } from '../../src/storage/memory-store.ts';
 import type { OperationType } from '../../src/storage/operation-counters.ts';
 import { StreamingContext } from '../../src/streaming-context.ts';
@@ -25,18 +26,18 @@ async function sizeOf(store: MemoryStore): Promise<{ readonly objects: number; r
   return { objects, bytes };
 }
 
-test('in a run of 100,000 batches the objects and bytes of the checkpoint stay bounded, at one put a batch', {
-  timeout: 300_000,
-}, async () => {
+/** A count and a window per key, on simulated time. */
+async function prepared(appName: string, checkpoint?: StreamingContextOptions['checkpoint']) {
   const clock = new ManualClock(0);
   const store = new MemoryStore({ clock });
   const topic = new MemoryTopic<readonly [string, number]>('numbers', 1);
   const shelf = new Shelf();
   const context = await StreamingContext.getOrCreate(store, () => {
     const ssc = new StreamingContext({
-      appName: 'long-run',
+      appName,
       batchInterval: Seconds(1),
       defaultParallelism: 1,
+      checkpoint,
       environment: { clock, random: new SeededRandom(1), print: () => {}, allowSeveral: true },
     });
     const rows = ssc.sourceStream(topic.source(), { uid: 'numbers' });
@@ -47,6 +48,13 @@ test('in a run of 100,000 batches the objects and bytes of the checkpoint stay b
     return ssc;
   });
   const driven = new DrivenStream(context, clock, 1000);
+  return { store, topic, shelf, context, driven };
+}
+
+test('in a run of 100,000 batches the objects and bytes of the checkpoint stay bounded, at one put a batch', {
+  timeout: 300_000,
+}, async () => {
+  const { store, topic, shelf, context, driven } = await prepared('long-run');
   await context.start();
   const samples: { readonly objects: number; readonly bytes: number }[] = [];
   let settled = store.operations.snapshot();
@@ -82,26 +90,7 @@ test('in a run of 100,000 batches the objects and bytes of the checkpoint stay b
 });
 
 test('a stream without input keeps as little after 4,000 batches as after 2,000', { timeout: 120_000 }, async () => {
-  const clock = new ManualClock(0);
-  const store = new MemoryStore({ clock });
-  const topic = new MemoryTopic<readonly [string, number]>('numbers', 1);
-  const shelf = new Shelf();
-  const context = await StreamingContext.getOrCreate(store, () => {
-    const ssc = new StreamingContext({
-      appName: 'idle-run',
-      batchInterval: Seconds(1),
-      defaultParallelism: 1,
-      checkpoint: { manifestEveryRecords: 20 },
-      environment: { clock, random: new SeededRandom(1), print: () => {}, allowSeveral: true },
-    });
-    const rows = ssc.sourceStream(topic.source(), { uid: 'numbers' });
-    rows
-      .updateStateByKey((values, n: number | undefined) => (n ?? 0) + values.length, { uid: 'counts' })
-      .saveTo(shelf.sink(), { uid: 'out' });
-    rows.reduceByKeyAndWindow((a, b) => a + b, Seconds(10), Seconds(5), { uid: 'sums' }).saveTo(shelf.sink('sums'));
-    return ssc;
-  });
-  const driven = new DrivenStream(context, clock, 1000);
+  const { store, topic, shelf, context, driven } = await prepared('idle-run', { manifestEveryRecords: 20 });
   await context.start();
   for (let key = 0; key < keys; key++) topic.send(0, 0, [`key ${key}`, key]);
   const samples: { readonly objects: number; readonly bytes: number }[] = [];
