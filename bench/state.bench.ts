@@ -232,7 +232,7 @@ async function measuredTable(
     const engine = engineTurns(turns);
     await turns.next();
     const start = threadMs();
-    for (const extent of state.extentSteps(0.5)) {
+    for (const extent of state.extentSteps(state.planExtents(0.5))) {
       if (extent !== undefined) {
         const { kind, buckets, bytes } = extent;
         sha256Hex(bytes);

@@ -29,7 +29,7 @@ export async function stateExtents(
   for (const { uid, table } of stateful) {
     if (!due.has(uid) && !table.isChanged) continue;
     await table.readyForManifest();
-    for (const extent of table.extentSteps(alpha)) {
+    for (const extent of table.extentSteps(table.planExtents(alpha))) {
       if (extent !== undefined) extents.push({ uid, ...extent });
       if (rdds.turns.isOver) await rdds.turns.give();
     }

@@ -1,6 +1,9 @@
 import { type BucketRange, bucketCount, bucketOf } from '../base/buckets.ts';
-import { Fingerprint } from './fingerprint.ts';
+import { Fingerprint, type FingerprintRecord } from './fingerprint.ts';
 import type { Summand } from './pane.ts';
+
+/** Sums of buckets as plain data; buckets that hold nothing are left out. */
+export type BucketSumsRecord = readonly (readonly [bucket: number, bytes: number, fingerprint: FingerprintRecord])[];
 
 /** What a table holds per bucket, over all partitions and panes: fingerprint, and bytes of the encoded entries. */
 export class BucketSums {
@@ -17,6 +20,20 @@ export class BucketSums {
     const bucket = bucketOf(keyHash);
     this.#at(bucket).subtract(hash, schema);
     this.#bytes[bucket]! -= size;
+  }
+
+  get record(): BucketSumsRecord {
+    return this.#fingerprints.flatMap((fingerprint, bucket) =>
+      fingerprint === undefined ? [] : [[bucket, this.#bytes[bucket]!, fingerprint.record] as const],
+    );
+  }
+
+  /** Adds what other partitions hold. */
+  addAll(record: BucketSumsRecord): void {
+    for (const [bucket, bytes, fingerprint] of record) {
+      this.#at(bucket).addAll(Fingerprint.of(fingerprint));
+      this.#bytes[bucket]! += bytes;
+    }
   }
 
   fingerprintOf({ from, to }: BucketRange): Fingerprint {

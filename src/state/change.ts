@@ -9,6 +9,8 @@ import { readBody, writeEntry } from './state-codec.ts';
 export interface Attempt {
   /** The sealed bytes of the partition; undefined before. */
   source: Buffer | undefined;
+  /** Place of its first new key in the order of arrival; known when the whole table is sealed. */
+  firstOrdinal: number;
 }
 
 const noBytes = Buffer.alloc(0);
@@ -27,7 +29,8 @@ export class Change implements StoredCell, NewEntry, Summand {
   end = 0;
   keyHash = 0;
   hash = 0;
-  ordinal = 0;
+  /** Of a new key: how many of the partition come before it. */
+  rank = 0;
   slot = -1;
   epoch = 0;
   cell: Change | undefined;
@@ -50,6 +53,10 @@ export class Change implements StoredCell, NewEntry, Summand {
 
   get source(): Buffer {
     return this.#attempt.source ?? noBytes;
+  }
+
+  get ordinal(): number {
+    return this.#attempt.firstOrdinal + this.rank;
   }
 
   get isPlaced(): boolean {

@@ -1,5 +1,13 @@
 import { mix32 } from '../base/checksum.ts';
 
+/** A fingerprint as plain data. */
+export interface FingerprintRecord {
+  readonly count: number;
+  readonly sum: number;
+  readonly mixedSum: number;
+  readonly bySchema: readonly (readonly [schema: number, count: number])[];
+}
+
 /**
  * A commutative digest of a set of entries: it can be updated entry by entry, in any order, and does not depend on how
  * keys are spread over partitions. Detects lost, doubled and changed entries; it is no protection against forgery.
@@ -39,6 +47,19 @@ export class Fingerprint {
     const copy = new Fingerprint();
     copy.addAll(this);
     return copy;
+  }
+
+  get record(): FingerprintRecord {
+    return { count: this.#count, sum: this.#sum, mixedSum: this.#mixedSum, bySchema: [...(this.#bySchema ?? [])] };
+  }
+
+  static of({ count, sum, mixedSum, bySchema }: FingerprintRecord): Fingerprint {
+    const fingerprint = new Fingerprint();
+    fingerprint.#count = count;
+    fingerprint.#sum = sum;
+    fingerprint.#mixedSum = mixedSum;
+    for (const [schema, entries] of bySchema) fingerprint.#tally(schema, entries);
+    return fingerprint;
   }
 
   /** Number of entries. */

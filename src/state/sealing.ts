@@ -2,9 +2,10 @@ import { ByteWriter } from '../base/byte-writer.ts';
 import { type KeyIdentity, keyOfIdentity, writeKey } from '../base/canonical-key.ts';
 import { keysPerStep, type Steps } from '../base/turns.ts';
 import type { Change } from './change.ts';
-import type { CommittedPanes, TableShare } from './committed-panes.ts';
+import type { CommittedPanes } from './committed-panes.ts';
 import { Fingerprint } from './fingerprint.ts';
 import { newStamp, type Summand } from './pane.ts';
+import type { Addition } from './sealed-part.ts';
 import { writeDrop, writeGroupHead } from './state-codec.ts';
 
 /** What a batch has written in a pane, by key; undefined: removed. */
@@ -12,7 +13,9 @@ export type Overlay = Map<KeyIdentity, Change | undefined>;
 
 /** What a batch does to a partition, encoded. */
 export interface Sealed {
+  /** Without the places of new keys: see {@link SealedPart}. */
   readonly bytes: Uint8Array;
+  readonly additions: readonly Addition[];
   /** What the batch adds to the fingerprint and takes from it. */
   readonly change: Fingerprint;
   readonly removed: readonly RemovedEntry[];
@@ -34,6 +37,7 @@ interface SortedChanges {
 /** The changes of a pane on their way into the bytes of the batch. */
 interface OpenGroup {
   readonly writer: ByteWriter;
+  readonly additions: Addition[];
   readonly pane: number;
   readonly change: Fingerprint;
   readonly isDecoded: boolean;
@@ -49,9 +53,9 @@ export function* seal(
   dropped: ReadonlySet<number>,
   overlays: ReadonlyMap<number, Overlay>,
   committed: CommittedPanes,
-  share: TableShare,
 ): Steps<Sealed> {
   const writer = new ByteWriter();
+  const additions: Addition[] = [];
   const change = new Fingerprint();
   const removed: RemovedEntry[] = [];
   for (const pane of dropped) {
@@ -65,10 +69,10 @@ export function* seal(
     for (const entry of gone) removed.push(entry);
     if (gone.length + changed.length + added.length === 0) continue;
     const isDecoded = !committed.isLarge(pane, overlay.size);
-    yield* write({ writer, pane, change, isDecoded }, sorted, share);
+    yield* write({ writer, additions, pane, change, isDecoded }, sorted);
   }
   // The writer is nobody else's: no copy is needed.
-  return { bytes: writer.view(), change, removed };
+  return { bytes: writer.view(), additions, change, removed };
 }
 
 function* sort(pane: number, overlay: Overlay, committed: CommittedPanes, change: Fingerprint): Steps<SortedChanges> {
@@ -99,8 +103,8 @@ function* sort(pane: number, overlay: Overlay, committed: CommittedPanes, change
   return { gone, changed, added };
 }
 
-function* write(group: OpenGroup, { gone, changed, added }: SortedChanges, share: TableShare): Steps {
-  const { writer, pane } = group;
+function* write(group: OpenGroup, { gone, changed, added }: SortedChanges): Steps {
+  const { writer, additions, pane } = group;
   writeGroupHead(writer, pane, 'batch');
   writer.varint(gone.length);
   let count = 0;
@@ -112,11 +116,10 @@ function* write(group: OpenGroup, { gone, changed, added }: SortedChanges, share
   yield* writeEach(group, changed);
   writer.varint(added.length);
   if (added.length === 0) return;
-  // All at once: partitions that are sealed in turn must not mix theirs.
-  let ordinal = share.nextOrdinal;
-  share.nextOrdinal += added.length;
-  writer.varint(ordinal);
-  for (const cell of added) cell.ordinal = ordinal++;
+  const last = additions.at(-1);
+  let rank = last === undefined ? 0 : last.rank + last.count;
+  additions.push({ at: writer.length, rank, count: added.length });
+  for (const cell of added) cell.rank = rank++;
   yield* writeEach(group, added);
 }
 

@@ -62,16 +62,16 @@ export interface StateExtentContent {
   readonly groups: Iterable<StateGroup>;
 }
 
-/** `base`: the buckets whose whole state follows. */
-export function writeExtentHead(
-  writer: ByteWriter,
-  head: {
-    readonly startsAnew: boolean;
-    readonly base: BucketRange | undefined;
-    readonly hasMeta: boolean;
-    readonly meta: unknown;
-  },
-): void {
+/** What an extent begins with. */
+export interface ExtentHead {
+  readonly startsAnew: boolean;
+  /** The buckets whose whole state follows. */
+  readonly base: BucketRange | undefined;
+  readonly hasMeta: boolean;
+  readonly meta: unknown;
+}
+
+export function writeExtentHead(writer: ByteWriter, head: ExtentHead): void {
   const { startsAnew, base, hasMeta, meta } = head;
   writer.u8((startsAnew ? flagAnew : 0) | (hasMeta ? flagMeta : 0) | (base === undefined ? 0 : flagBase));
   if (base !== undefined) {

@@ -3,7 +3,6 @@ import { invariant } from '../base/errors.ts';
 import { finish, keysPerStep, type Steps } from '../base/turns.ts';
 import { type Attempt, Change } from './change.ts';
 import { CommittedPanes, type TableShare } from './committed-panes.ts';
-import type { Fingerprint } from './fingerprint.ts';
 import { ForeignCell } from './foreign-cell.ts';
 import { ForeignRewrites } from './foreign-rewrites.ts';
 import { mergeRuns } from './merge-runs.ts';
@@ -44,7 +43,7 @@ export class StatePartition {
   readonly #dropped = new Set<number>();
   readonly #foreign = new ForeignRewrites();
   #sealed: Sealed | undefined;
-  #attempt: Attempt = { source: undefined };
+  #attempt: Attempt = newAttempt();
 
   constructor(share: TableShare) {
     this.#share = share;
@@ -142,24 +141,24 @@ export class StatePartition {
   }
 
   /** Encodes the overlay; after it the batch writes nothing more here. Called again, it gives the same bytes. */
-  *sealSteps(): Steps<Uint8Array> {
+  *sealSteps(): Steps<Sealed> {
     if (this.#sealed === undefined) {
       yield* this.#rewriteForeign();
-      const sealed = yield* seal(this.#dropped, this.#changed, this.#committed, this.#share);
+      const sealed = yield* seal(this.#dropped, this.#changed, this.#committed);
       const { bytes } = sealed;
       this.#attempt.source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       this.#sealed = sealed;
     }
-    return this.#sealed.bytes;
-  }
-
-  /** What the running batch adds to the fingerprint of the table and takes from it. */
-  get sealedChange(): Fingerprint | undefined {
-    return this.#sealed?.change;
+    return this.#sealed;
   }
 
   get droppedPanes(): ReadonlySet<number> {
     return this.#dropped;
+  }
+
+  /** Gives the new keys of the sealed batch their places in the order of arrival, from this one on. Before `merge`. */
+  place(firstOrdinal: number): void {
+    this.#attempt.firstOrdinal = firstOrdinal;
   }
 
   /** The batch is committed: its overlay becomes the base. Whoever reads in between sees the batch's own view. */
@@ -190,9 +189,11 @@ export class StatePartition {
     this.discard();
   }
 
-  /** `sealSteps` and `mergeSteps` at once. */
+  /** Seals and merges at once, for a partition by itself. */
   commit(): void {
-    finish(this.sealSteps());
+    const { additions } = finish(this.sealSteps());
+    this.place(this.#share.nextOrdinal);
+    this.#share.nextOrdinal += additions.reduce((sum, { count }) => sum + count, 0);
     finish(this.mergeSteps());
   }
 
@@ -200,7 +201,7 @@ export class StatePartition {
     this.#changed.clear();
     this.#dropped.clear();
     this.#sealed = undefined;
-    this.#attempt = { source: undefined };
+    this.#attempt = newAttempt();
   }
 
   /** Restores the entry the scanner stands at: see {@link CommittedPanes.restore}. */
@@ -240,4 +241,8 @@ export class StatePartition {
     }
     return overlay;
   }
+}
+
+function newAttempt(): Attempt {
+  return { source: undefined, firstOrdinal: 0 };
 }

@@ -1,4 +1,6 @@
 import type { BucketRange } from '../base/buckets.ts';
+import type { Fingerprint } from './fingerprint.ts';
+import { ExtentScanner } from './state-codec.ts';
 
 /** The state of one operator as it lies in the store. */
 export interface StoredOperator {
@@ -41,4 +43,37 @@ export async function* readInOrder(pieces: readonly StoredBytes[]): AsyncGenerat
     }
     yield await underWay.shift()!;
   }
+}
+
+/** Partitions of a table that are not in this thread. */
+export interface PartitionsElsewhere {
+  /** Applies an extent, after those before it. `sinceManifest`: it is newer than the newest manifest. */
+  apply(bytes: Uint8Array, sinceManifest: boolean): Promise<void>;
+  /** What all that was applied has made of them. */
+  restored(): Promise<RestoredPartitions>;
+}
+
+export interface RestoredPartitions {
+  readonly fingerprint: Fingerprint;
+  /** In pane 0. */
+  readonly keyCount: number;
+  readonly nextOrdinal: number;
+  /** Panes that have gone since the newest manifest. */
+  readonly dropped: readonly number[];
+}
+
+/** What must be applied: without what an operator of the same uid had left that was given up. The changes are read. */
+export async function readChanges({ extents, deltas }: StoredOperator): Promise<{
+  readonly extents: readonly StoredExtent[];
+  readonly deltas: readonly Uint8Array[];
+  readonly bytesRead: number;
+}> {
+  const all: Uint8Array[] = [];
+  for await (const bytes of readInOrder(deltas)) all.push(bytes);
+  const anewAt = all.findLastIndex((bytes) => bytes.length > 0 && new ExtentScanner(bytes).startsAnew);
+  return {
+    extents: anewAt < 0 ? extents : [],
+    deltas: all.slice(Math.max(anewAt, 0)).filter((bytes) => bytes.length > 0),
+    bytesRead: all.reduce((sum, { length }) => sum + length, 0),
+  };
 }

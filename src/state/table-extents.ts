@@ -4,7 +4,6 @@ import type { Steps } from '../base/turns.ts';
 import type { BucketSums } from './bucket-sums.ts';
 import type { LedgerRange, RangeLedger } from './range-ledger.ts';
 import { writeDrop, writeExtentHead } from './state-codec.ts';
-import type { StatePartition } from './state-partition.ts';
 import type { TableNote } from './stored-operator.ts';
 
 /** Some buckets of the committed state, whole or changed, for a manifest. */
@@ -15,18 +14,27 @@ export interface TableExtent {
   readonly summary: { readonly fingerprint: string; readonly note: TableNote };
 }
 
-/** What extents are made of: the committed state of a table, which no batch may change meanwhile. */
-export interface ExtentSource {
-  readonly partitions: readonly StatePartition[];
+/** The partitions of a table, wherever they are: its committed state, which no batch may change meanwhile. */
+export interface CommittedState {
   readonly sums: BucketSums;
+  /** Appends what the partitions hold of the buckets, one after the other: all of it, or what is in no extent yet. */
+  readonly encode: (writer: ByteWriter, range: BucketRange, isDelta: boolean) => Steps;
+}
+
+/** What extents are made of. */
+export interface ExtentSource extends CommittedState {
   readonly ledger: RangeLedger;
   readonly note: TableNote;
   /** Panes that have gone since the last manifest. */
   readonly dropped: readonly number[];
-  /** Of the changes since the last manifest, roughly. */
-  readonly bytesSinceManifest: number;
-  /** False: the buckets are still in the store only, and as they were. */
-  readonly isLoaded: (range: BucketRange) => boolean;
+}
+
+/** What the next manifest holds of a table. */
+export interface ExtentPlan {
+  /** Buckets that are not in the store only, with the form they are to be encoded in. */
+  readonly ranges: readonly { readonly range: LedgerRange; readonly isDelta: boolean }[];
+  /** Of the ledger, as it was. */
+  readonly before: readonly LedgerRange[];
 }
 
 /** Changes of neighbouring buckets on their way into one extent. */
@@ -41,14 +49,28 @@ interface OpenDelta {
 const deltaBytesMin = 64 * 1024;
 
 /**
- * What the next manifest must hold, at least one extent: bases of some buckets, changes of the others. Each counts as
- * stored when it is given. Undefined stands between two steps of work. `alpha`: see RangeLedger.
+ * Decides what the next manifest holds; once for each. `alpha`: see RangeLedger. `changedBytes`: since the last manifest,
+ * roughly. `isLoaded`: false, when the buckets are still in the store only, and as they were.
  */
-export function* tableExtents(source: ExtentSource, alpha: number): Generator<TableExtent | undefined> {
-  const { ledger, dropped } = source;
-  const bytesOf = (range: BucketRange): number => source.sums.bytesOf(range);
+export function planExtents(
+  ledger: RangeLedger,
+  { alpha, changedBytes, sums }: { readonly alpha: number; readonly changedBytes: number; readonly sums: BucketSums },
+  isLoaded: (range: BucketRange) => boolean,
+): ExtentPlan {
+  const bytesOf = (range: BucketRange): number => sums.bytesOf(range);
+  const before = ledger.ranges.map((range) => ({ ...range }));
   ledger.split(bytesOf);
-  const due = ledger.due(alpha, source.bytesSinceManifest, bytesOf);
+  const due = ledger.due(alpha, changedBytes, bytesOf);
+  const loaded = ledger.ranges.filter((range) => isLoaded(range));
+  return { before, ranges: loaded.map((range) => ({ range, isDelta: !due.has(range) })) };
+}
+
+/**
+ * What the next manifest must hold, at least one extent: bases of some buckets, changes of the others. Each counts as
+ * stored when it is given. Undefined stands between two steps of work.
+ */
+export function* tableExtents(source: ExtentSource, { ranges }: ExtentPlan): Generator<TableExtent | undefined> {
+  const { ledger, dropped } = source;
   let isEmpty = true;
   let open: OpenDelta | undefined;
   let unchanged: OpenDelta | undefined;
@@ -63,15 +85,13 @@ export function* tableExtents(source: ExtentSource, alpha: number): Generator<Ta
     isEmpty = false;
     return [extentOf(source, 'delta', closed, closed.writer)];
   };
-  for (const range of ledger.ranges) {
+  for (const { range, isDelta } of ranges) {
     const { from, to } = range;
-    const isLoaded = source.isLoaded(range);
-    if (!isLoaded || due.has(range)) yield* close();
-    if (!isLoaded) continue;
-    if (due.has(range)) {
+    if (open !== undefined && (!isDelta || open.to !== from)) yield* close();
+    if (!isDelta) {
       isEmpty = false;
       const writer = newWriter(source, range);
-      for (const { committed } of source.partitions) yield* committed.encode(writer, range, false);
+      yield* source.encode(writer, range, false);
       ledger.wroteBase(range, writer.length);
       yield extentOf(source, 'base', range, writer);
       continue;
@@ -89,9 +109,9 @@ export function* tableExtents(source: ExtentSource, alpha: number): Generator<Ta
   if (isEmpty && unchanged !== undefined) yield extentOf(source, 'delta', unchanged, unchanged.writer);
 }
 
-function* encodeChanges({ partitions, ledger }: ExtentSource, writer: ByteWriter, range: LedgerRange): Steps<boolean> {
+function* encodeChanges({ encode, ledger }: ExtentSource, writer: ByteWriter, range: LedgerRange): Steps<boolean> {
   const before = writer.length;
-  for (const { committed } of partitions) yield* committed.encode(writer, range, true);
+  yield* encode(writer, range, true);
   if (writer.length === before) return false;
   ledger.wroteDelta(range, writer.length - before);
   return true;
