@@ -40,7 +40,7 @@ export const layers: LayerTable = {
   sinks: ['base', 'storage', 'rdd'],
   dstream: ['base', 'storage', 'types:checkpoint', 'state', 'rdd', ...contracts],
   sql: ['base', 'storage', 'rdd', 'dstream'],
-  workers: ['base', 'rdd', 'dstream', 'sources/source.ts'],
+  workers: ['base', 'state', 'rdd', 'dstream', 'sources/source.ts'],
   execution: ['base', 'observe', 'storage', 'checkpoint', 'state', 'rdd', 'dstream', 'workers', ...contracts],
   inspect: ['base', 'storage', 'checkpoint', 'state'],
   operate: ['base', 'storage', 'checkpoint', 'state', 'inspect'],

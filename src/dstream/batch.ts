@@ -8,8 +8,6 @@ import type { StreamNode } from './stream-node.ts';
 export interface Placement {
   /** The RDD of `stream`, from what it computes here. */
   generate<T>(stream: StreamNode<T>, compute: () => RDD<T> | undefined): RDD<T> | undefined;
-  /** What a stateful stream takes in, from what it computes of it here. */
-  generateInput<T>(stream: StreamNode<unknown>, compute: () => RDD<T> | undefined): RDD<T> | undefined;
   /** Reads a partition of a plan on the thread that can; undefined: on this one. */
   readSource?(
     uid: string,

@@ -51,6 +51,11 @@ export class DataCheckpointNode<T> extends StatefulNode<never> {
     return true;
   }
 
+  /** The driver reads it after a restart. */
+  override get isDivisible(): boolean {
+    return false;
+  }
+
   /** Chunks carry their batch time, so any interval can go on with those there are. */
   override misfit(): undefined {
     return undefined;

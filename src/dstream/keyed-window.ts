@@ -140,7 +140,7 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
   }
 
   /** What the batch adds to its pane. */
-  override input(batch: Batch): RDD<readonly [K, V]> {
+  #reduced(batch: Batch): RDD<readonly [K, V]> {
     const parent = this.#parent.rdd(batch) ?? batch.rdds.emptyRDD<readonly [K, V]>();
     return reduceByKey(parent, this.#window.reduce, this.#partitioner, this.#stage);
   }
@@ -148,9 +148,8 @@ export class KeyedWindowNode<K, V> extends StatefulNode<[K, V]> {
   /** Takes the batch's rows into the open pane; `emit` gives the rows of the window, if one ends here. */
   #absorb(batch: Batch, emit: WindowEmitter<K, V> | undefined): RDD<[K, V]> {
     const pane = this.#pane(batch);
-    const reduced = this.takeIn(batch, () => this.input(batch))!;
     return new StateRDD<readonly [K, V], [K, V]>({
-      parent: reduced,
+      parent: this.#reduced(batch),
       node: this,
       batch,
       keepsKeys: true,

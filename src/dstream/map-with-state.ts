@@ -138,12 +138,8 @@ export class MapWithStateNode<K, V, S, M> extends StatefulNode<Exclude<M, undefi
     return batch.timeMs - (this.#spec.timeoutMs ?? Number.POSITIVE_INFINITY);
   }
 
-  override input(batch: Batch): RDD<readonly [K, V]> | undefined {
-    return this.#parent.rdd(batch)?.partitionBy(this.#partitioner);
-  }
-
   protected override compute(batch: Batch): RDD<Exclude<M, undefined>> {
-    const input = this.takeIn(batch, () => this.input(batch));
+    const input = this.#parent.rdd(batch)?.partitionBy(this.#partitioner);
     const load = this.#initial.begin();
     return new StateRDD<readonly [K, V], Exclude<M, undefined>>({
       parent: input ?? batch.rdds.emptyRDD<readonly [K, V]>().partitionBy(this.#partitioner),

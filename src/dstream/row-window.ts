@@ -62,6 +62,11 @@ export class RowWindowNode<T> extends StatefulNode<T> {
     this.#parent.persist();
   }
 
+  /** Its partitions are those of the batches, one after the other: not those of its state. */
+  override get isDivisible(): boolean {
+    return false;
+  }
+
   /** Rows carry their batch time, so any length, slide and batch interval can go on with those there are. */
   override misfit(): undefined {
     return undefined;

@@ -86,14 +86,12 @@ export abstract class StatefulNode<T> extends StreamNode<T> {
     this.#parameters = parameters;
   }
 
-  /** What the state takes in from the batch, if that is more than the rows of its parent: computed without the state. */
-  input(_batch: Batch): RDD<unknown> | undefined {
-    return undefined;
-  }
-
-  /** The rows of `input`, wherever it is computed. */
-  protected takeIn<T>(batch: Batch, compute: () => RDD<T> | undefined): RDD<T> | undefined {
-    return batch.placement === undefined ? compute() : batch.placement.generateInput(this, compute);
+  /**
+   * True: partition p of its stream follows from partition p of its state and of what comes in, and from nothing else in the
+   * state. So worker threads can hold the partitions, each some of them.
+   */
+  get isDivisible(): boolean {
+    return true;
   }
 
   /** The RDD whose tasks advance the state: every partition must be computed in every batch. Generated once. */
@@ -135,6 +133,8 @@ interface StateRDDFields<In, Out> {
 export class StateRDD<In, Out> extends RDD<Out> {
   readonly numPartitions: number;
   readonly dependencies: readonly RDD<In>[];
+  /** The state it reads is where its partition is at home. */
+  override readonly isAtHome = true;
   override readonly timesItself = true;
   readonly #fields: StateRDDFields<In, Out>;
   readonly #rows: (Promise<readonly Out[]> | undefined)[] = [];

@@ -65,13 +65,9 @@ export class UpdateStateNode<K, V, S> extends StatefulNode<[K, S]> {
     return this.rdd(batch);
   }
 
-  override input(batch: Batch): RDD<readonly [K, V]> | undefined {
-    return this.#parent.rdd(batch)?.partitionBy(this.#partitioner);
-  }
-
   protected override compute(batch: Batch): RDD<[K, S]> | undefined {
     const load = this.#initial.begin();
-    const input = this.takeIn(batch, () => this.input(batch));
+    const input = this.#parent.rdd(batch)?.partitionBy(this.#partitioner);
     // No data set and nothing to apply the function to: no data set here either, as in Spark.
     if (input === undefined && load === undefined && this.table.keyCount === 0) return undefined;
     return new StateRDD<readonly [K, V], [K, S]>({

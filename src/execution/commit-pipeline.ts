@@ -71,6 +71,7 @@ export class CommitPipeline {
     const bytes = [...deltas, ...outputs].reduce((sum, part) => sum + part.bytes.length, 0);
     const committed = driver.log?.commitBatch({ ...sealed.commit, receipts: driver.receipts });
     committed?.catch(() => {}); // Met in its turn.
+    if (committed !== undefined) driver.committing = committed;
     driver.receipts = [];
     const released = this.#released.then(async () => {
       try {

@@ -71,6 +71,8 @@ export interface Driver {
   /** Batch times before it are passed over, but for the one of a recorded plan: see `catchUpBatchesMax`. */
   readonly passedOverUntilMs: number;
   lastBatch: { readonly batchId: number; readonly batchTimeMs: number };
+  /** Settles when the batch handed to the log last is durable, or can't be. */
+  committing: Promise<unknown>;
   /** Recorded for the next batch already; replay must use exactly these ranges. */
   recordedPlan: PlannedBatch | undefined;
   /** The batch whose ranges an earlier driver had recorded, if there is one. */

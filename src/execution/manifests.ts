@@ -15,21 +15,30 @@ export async function writeManifestIfDue(driver: Driver): Promise<void> {
   }
   const due = log.manifestDue();
   if (due === undefined) return;
+  const extents = await stateExtents(driver, due, log.compactionAlpha);
   // A failure is that of the next commit.
-  log.writeManifest(await stateExtents(driver, due, log.compactionAlpha)).catch(() => {});
+  if (extents !== undefined) log.writeManifest(extents).catch(() => {});
 }
 
-/** What a manifest holds of the operators that are due or changed, in pieces that give way to other work of the process. */
+/**
+ * What a manifest holds of the operators that are due or changed, in pieces that give way to other work of the process.
+ * Undefined: worker threads that hold some of it are gone. The manifest stays due, and the next team will be asked.
+ */
 export async function stateExtents(
-  { stateful, rdds }: StateDriver,
+  { stateful, rdds, workers }: StateDriver,
   due: ReadonlyMap<string, unknown>,
   alpha: number,
-): Promise<StateExtent[]> {
+): Promise<StateExtent[] | undefined> {
+  const nodes = stateful.filter(({ uid, table }) => due.has(uid) || table.isChanged);
+  // First: as long as nothing counts as stored, all of it can be given up.
+  const elsewhere = await workers?.encodeState(nodes, alpha);
+  if (elsewhere === 'lost') return undefined;
   const extents: StateExtent[] = [];
-  for (const { uid, table } of stateful) {
-    if (!due.has(uid) && !table.isChanged) continue;
+  for (const node of nodes) {
+    const { uid, table } = node;
+    const encoded = elsewhere?.get(node);
     await table.readyForManifest();
-    for (const extent of table.extentSteps(table.planExtents(alpha))) {
+    for (const extent of table.extentSteps(encoded?.plan ?? table.planExtents(alpha), encoded?.committed)) {
       if (extent !== undefined) extents.push({ uid, ...extent });
       if (rdds.turns.isOver) await rdds.turns.give();
     }

@@ -45,22 +45,23 @@ export async function runMicroBatch(
     plans: plan.sources,
     isRemembered: graph.remembered.isActive,
   };
-  const remote = driver.workers?.beginBatch(fields);
+  const remote = await driver.workers?.beginBatch(fields);
   const batch = new Batch({ ...fields, rdds: driver.rdds, placement: remote });
   const { batchId } = batch;
   let effects: Effects;
   let deltas: readonly OperatorDelta[];
   try {
     const outputs = graph.outputs.map((output) => ({ output, rdd: output.stream.rdd(batch) }));
-    await advanceState(driver, batch);
+    await advanceState(driver, batch, remote);
     await ports.crash('batch:state-advanced');
     effects = await runOutputs(driver, batch, outputs, report);
     await ports.crash('batch:staged');
     await graph.remembered.keepRows(batch, graph.sources);
-    deltas = await sealState(driver);
+    deltas = await sealState(driver, remote);
     driver.recordedPlan = (await planAhead(driver, batchId, timeMs))?.planned;
   } catch (error) {
     for (const { table } of driver.stateful) table.discard();
+    remote?.discard();
     throw error;
   } finally {
     remote?.end();

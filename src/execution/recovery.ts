@@ -1,17 +1,18 @@
 import { invariant, TidemarkError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import type { Turns } from '../base/turns.ts';
 import { CheckpointLog } from '../checkpoint/checkpoint-log.ts';
 import type { CheckpointOptions } from '../checkpoint/checkpoint-options.ts';
 import type { StreamStatus } from '../checkpoint/records.ts';
 import type { StreamCheckpoint } from '../checkpoint/stream-checkpoint.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
+import type { StatefulNode } from '../dstream/stateful-node.ts';
 import type { ListenerBus } from '../observe/listener-bus.ts';
 import type { RecoveryInfo } from '../observe/streaming-listener.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import type { SourcePlan } from '../sources/source.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { StoreView } from '../storage/store-view.ts';
+import type { StoredTable } from '../workers/divided-state.ts';
 import type { WorkerGroup } from '../workers/worker-group.ts';
 import type { BackpressureSettings } from './backpressure/options.ts';
 import { RateController } from './backpressure/rate-controller.ts';
@@ -26,6 +27,7 @@ import { publish } from './outputs.ts';
 import { type GivenUp, Redeploy } from './redeploy.ts';
 import { refuseOlder } from './sink-delivery.ts';
 import { mergeState, sealState } from './state-batch.ts';
+import { rereadState, storedTables } from './stored-tables.ts';
 
 /** A program ready to be started, and where its stream stands. */
 export interface StartRequest {
@@ -76,7 +78,10 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   const log = checkpoint === undefined ? undefined : await fence(request, redeploy, meter);
   const recovered = log?.recovered;
   const status = recovered?.status;
-  const stateBytes = log === undefined ? 0 : await restoreState(log, redeploy, rdds.turns);
+  // Only before the first commit: nothing of it is held on to.
+  const storedAtStart = (): ReadonlyMap<string, StoredTable> =>
+    log === undefined ? new Map() : storedTables(log.recovered, redeploy.restored(log.recovered.status));
+  const stateBytes = await restoreState(stateful, storedAtStart, request);
   for (const note of status === undefined ? [] : redeploy.notes(status)) ports.warn(note);
   await ports.crash('recovery:state-restored');
 
@@ -105,6 +110,7 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
     stateful,
     passedOverUntilMs: nextTimeMs + passedOver * graph.batchIntervalMs,
     lastBatch,
+    committing: Promise.resolve(),
     recordedPlan: status?.plan,
     replayedBatchId: status?.plan?.batchId,
     receipts: [],
@@ -120,6 +126,10 @@ export async function startDriver(request: StartRequest): Promise<StartedDriver>
   await startSources(driver, status, request);
   if (status?.lastBatch === undefined) await commitStart(driver);
   await ports.crash('recovery:sources-started');
+  request.workers?.state.loadFrom(
+    checkpoint &&
+      (async () => (driver.lastBatch === lastBatch ? storedAtStart() : rereadState(driver, checkpoint.store))),
+  );
   driver.operationsTold = checkpoint?.store.operations.total() ?? 0;
   if (log !== undefined) meter?.begin(log);
   loadRest(stateful, ports, request.fail);
@@ -197,12 +207,20 @@ async function fence(
 }
 
 /** @throws STATE_MISMATCH, CHECKPOINT_CORRUPT */
-async function restoreState({ recovered }: CheckpointLog, redeploy: Redeploy, turns: Turns): Promise<number> {
-  const { fingerprints } = recovered.status;
-  const stored = recovered.storedState();
-  let bytes = 0;
-  for (const { uid, table, restoresLazily } of redeploy.restored(recovered.status)) {
-    bytes += await table.restoreFrom(stored.get(uid) ?? { extents: [], deltas: [] }, fingerprints[uid], turns);
+async function restoreState(
+  stateful: readonly StatefulNode<unknown>[],
+  storedAtStart: () => ReadonlyMap<string, StoredTable>,
+  { rdds: { turns }, workers }: StartRequest,
+): Promise<number> {
+  workers?.state.loadFrom(async () => storedAtStart());
+  await workers?.giveState();
+  let bytes = workers?.state.bytesRead ?? 0;
+  const all = storedAtStart();
+  for (const node of stateful) {
+    const { table, restoresLazily, uid } = node;
+    const found = all.get(uid);
+    if (found === undefined || workers?.state.holds(node)) continue;
+    bytes += await table.restoreFrom(found.stored, found.fingerprint, turns);
     if (!restoresLazily) await table.ensureLoaded();
   }
   return bytes;
@@ -276,7 +294,7 @@ async function commitStart(driver: Driver): Promise<void> {
     batchId: 1,
     batchTimeMs: zeroTimeMs,
     positions: Object.fromEntries(graph.sources.map(({ uid, source }) => [uid, source.position()])),
-    deltas: await sealState(driver),
+    deltas: await sealState(driver, undefined),
     handles: [],
     receipts: [],
   });

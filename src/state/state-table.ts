@@ -68,7 +68,7 @@ export class StateTable extends RestoredTable {
    */
   *mergeSteps(): Steps {
     const sealed = this.#sealed;
-    yield* this.mergePartsSteps(sealed?.firstOrdinals ?? new Map());
+    yield* this.mergePartsSteps(this.firstOrdinals);
     if (sealed !== undefined) {
       for (const pane of sealed.dropped) this.droppedSinceManifest.add(pane);
       this.committedFingerprint.addAll(sealed.change);
@@ -77,6 +77,11 @@ export class StateTable extends RestoredTable {
       this.#sealed = undefined;
     }
     this.startsAnew = false;
+  }
+
+  /** Of the sealed batch, by partition: the place of the first new key. Needed where the partitions are merged. */
+  get firstOrdinals(): ReadonlyMap<number, number> {
+    return this.#sealed?.firstOrdinals ?? new Map();
   }
 
   /** What `mergeSteps` does to the partitions that are here, and to the meta value. `firstOrdinals`: see SealedTable. */

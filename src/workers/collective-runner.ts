@@ -117,6 +117,19 @@ export class CollectiveRunner implements JobRunner {
     await this.#materialise(root.rdd, root.batchId);
   }
 
+  /**
+   * Runs the tasks of all partitions that are at home here, for what they leave behind. Their failures are those of this
+   * worker alone: whoever asks hears of them.
+   */
+  async advance(root: Root): Promise<void> {
+    await this.prepare(root);
+    const { rdd } = root;
+    const own = Array.from({ length: rdd.numPartitions }, (_, i) => i).filter((p) => this.#isHome(p));
+    await this.#runOwn(root, own, async (partition, context) => {
+      await rdd.pipe(partition, context, () => {});
+    });
+  }
+
   #begin(root: Root): void {
     this.#roots.set(root.key, root);
     this.#wake();
@@ -292,28 +305,36 @@ export class CollectiveRunner implements JobRunner {
   ): Promise<StepOutcome['failure']> {
     const failed = new Map<unknown, number>();
     try {
-      await this.#fields.stages.run(root.rdd, partitions, {
-        beforeRetry: () => this.#repair(root.rdd),
-        task: async (partition, context) => {
-          try {
-            return await task(partition, context);
-          } catch (error) {
-            failed.set(error, partition);
-            throw error;
-          }
-        },
-        attempt: async (context, work) => {
-          this.#rootOf.set(context, root);
-          const { result, updates } = await runCollecting(context, work);
-          this.#updates.push(...this.#numbered(updates));
-          return result;
-        },
+      await this.#runOwn(root, partitions, async (partition, context) => {
+        try {
+          return await task(partition, context);
+        } catch (error) {
+          failed.set(error, partition);
+          throw error;
+        }
       });
       return undefined;
     } catch (error) {
       const ownPartition = error instanceof TidemarkError ? error.context.partition : undefined;
       return this.#failureOf(error, root.rdd, failed.get(error) ?? Number(ownPartition ?? 0));
     }
+  }
+
+  async #runOwn(
+    root: Root,
+    partitions: readonly number[],
+    task: (partition: number, context: TaskContext) => Promise<void>,
+  ): Promise<void> {
+    await this.#fields.stages.run(root.rdd, partitions, {
+      beforeRetry: () => this.#repair(root.rdd),
+      task,
+      attempt: async (context, work) => {
+        this.#rootOf.set(context, root);
+        const { result, updates } = await runCollecting(context, work);
+        this.#updates.push(...this.#numbered(updates));
+        return result;
+      },
+    });
   }
 
   /** C2. */

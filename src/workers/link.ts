@@ -13,7 +13,18 @@ export interface Reading {
   readonly result?: unknown;
 }
 
-/** What the other end may ask for. Arguments and results are plain data. */
+/** A result of a call whose buffers are handed over without a copy. */
+export class Handed {
+  readonly result: unknown;
+  readonly buffers: readonly ArrayBuffer[];
+
+  constructor(result: unknown, buffers: readonly ArrayBuffer[]) {
+    this.result = result;
+    this.buffers = buffers;
+  }
+}
+
+/** What the other end may ask for. Arguments and results are plain data, or {@link Handed}. */
 export interface LinkHandlers {
   readonly call: (name: string, argument: unknown) => Promise<unknown>;
   readonly tell: (name: string, argument: unknown) => void;
@@ -60,8 +71,8 @@ export class Link {
     end.on('message', (message) => this.#receive(message as Frame));
   }
 
-  call(name: string, argument: unknown): Promise<unknown> {
-    return this.#request('call', name, argument, undefined);
+  call(name: string, argument: unknown, transfer?: readonly ArrayBuffer[]): Promise<unknown> {
+    return this.#request('call', name, argument, undefined, transfer);
   }
 
   tell(name: string, argument: unknown, transfer?: readonly ArrayBuffer[]): void {
@@ -98,12 +109,13 @@ export class Link {
     name: string,
     argument: unknown,
     block: ((block: Uint8Array<ArrayBuffer>) => void) | undefined,
+    transfer?: readonly ArrayBuffer[],
   ): Promise<unknown> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure);
       this.#requests.set(id, { resolve, reject, block });
-      this.#post({ kind, id, name, argument });
+      this.#post({ kind, id, name, argument }, transfer);
     });
   }
 
@@ -112,7 +124,7 @@ export class Link {
     switch (frame.kind) {
       case 'call':
         this.#handlers.call(frame.name, frame.argument).then(
-          (result) => this.#post({ kind: 'done', id: frame.id, result }),
+          (result) => this.#answer(frame.id, result),
           (error) => this.#answerFailure(frame.id, error),
         );
         return;
@@ -158,6 +170,11 @@ export class Link {
     if (left.blocks.length > 0) return;
     this.#sending.delete(id);
     this.#post({ kind: 'done', id, result: left.result });
+  }
+
+  #answer(id: number, answer: unknown): void {
+    if (answer instanceof Handed) this.#post({ kind: 'done', id, result: answer.result }, answer.buffers);
+    else this.#post({ kind: 'done', id, result: answer });
   }
 
   #answerFailure(id: number, error: unknown): void {

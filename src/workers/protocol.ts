@@ -1,4 +1,7 @@
+import type { StateParameters } from '../dstream/stateful-node.ts';
 import type { SourcePlan } from '../sources/source.ts';
+import type { FingerprintRecord } from '../state/fingerprint.ts';
+import type { Addition } from '../state/sealed-part.ts';
 import type { Updates } from './collective-runner.ts';
 import type { ErrorRecord } from './error-record.ts';
 
@@ -14,6 +17,8 @@ export interface BatchMessage {
   readonly plans: readonly (readonly [uid: string, plan: SourcePlan])[];
   /** Of samples and the like: they must be the same on all workers. */
   readonly seed: number;
+  /** Keys in the state of operators that workers hold, over all of them. */
+  readonly keyCounts: readonly (readonly [node: number, keyCount: number])[];
 }
 
 /** Driver to worker: makes the partitions of a stream readable, together with the other workers. */
@@ -21,8 +26,6 @@ export interface PrepareCall {
   readonly batchId: number;
   /** Id of the stream. */
   readonly node: number;
-  /** True: what the stream takes in to its state, instead of its rows. */
-  readonly isInput: boolean;
 }
 
 export interface Prepared {
@@ -54,6 +57,60 @@ export interface PartMessage {
   readonly uid: string;
   readonly message?: unknown;
   readonly error?: ErrorRecord | undefined;
+}
+
+/**
+ * Driver to worker: state that workers hold. Of each operator, by the id of its stream, a worker holds the partitions that
+ * are at home there. A worker does one after the other what it is asked of its state.
+ */
+export interface StateBegin {
+  /** What the operators go on with, as the driver has found it in the checkpoint. */
+  readonly parameters: readonly (readonly [node: number, parameters: StateParameters])[];
+}
+
+/** Some of the stored state of all partitions, in order. */
+export interface StateRestore {
+  readonly node: number;
+  readonly bytes: Uint8Array;
+  readonly sinceManifest: boolean;
+}
+
+/** What a restore has made of a worker's partitions. */
+export interface StateRestored {
+  readonly fingerprint: FingerprintRecord;
+  readonly keyCount: number;
+  readonly nextOrdinal: number;
+  readonly dropped: readonly number[];
+}
+
+/** What the running batch has done to one partition. */
+export interface SealedPartRecord {
+  readonly node: number;
+  readonly partition: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly additions: readonly Addition[];
+  readonly change: FingerprintRecord;
+  readonly dropped: readonly number[];
+}
+
+/** The sealed batch is committed. Answered with the keys that the worker holds then, by operator. */
+export interface StateMerge {
+  readonly tables: readonly { readonly node: number; readonly firstOrdinals: ReadonlyMap<number, number> }[];
+  /** False: there is no checkpoint, so nobody asks what has gone. */
+  readonly isStored: boolean;
+}
+
+export type StateMerged = readonly (readonly [node: number, keyCount: number])[];
+
+/** Buckets of the committed state, encoded for a manifest. Answered with {@link EncodedPart}s, by range. */
+export interface StateEncode {
+  readonly node: number;
+  readonly ranges: readonly { readonly from: number; readonly to: number; readonly isDelta: boolean }[];
+}
+
+export interface EncodedPart {
+  readonly partition: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** Worker to driver, one-way: what a job reads from, to be compared. */

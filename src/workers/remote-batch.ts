@@ -1,10 +1,11 @@
 import { TidemarkError } from '../base/errors.ts';
 import type { Placement } from '../dstream/batch.ts';
-import { StatefulNode } from '../dstream/stateful-node.ts';
+import type { StatefulNode } from '../dstream/stateful-node.ts';
 import type { StreamNode } from '../dstream/stream-node.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import { markFinal } from '../rdd/stage-runner.ts';
 import type { SourcePlan } from '../sources/source.ts';
+import type { SealedPart } from '../state/sealed-part.ts';
 import { BlockWriter, decodeRows } from './block-codec.ts';
 import type { Updates } from './collective-runner.ts';
 import type { Reading } from './link.ts';
@@ -23,11 +24,9 @@ export interface RemoteBatchFields {
   readonly plans: ReadonlyMap<string, SourcePlan>;
 }
 
-type What = Pick<PrepareCall, 'node' | 'isInput'>;
-
-/** A partition, and how many of them the driver's graph has. */
+/** A partition of a stream, and how many of them the driver's graph has. */
 interface Wanted {
-  readonly what: What;
+  readonly node: number;
   readonly expected: number;
   readonly partition: number;
 }
@@ -38,22 +37,24 @@ const rowsPerLook = 1024;
 /** A batch that ends so many teams would end any number of them. */
 const teamsMax = 4;
 
-/** What one team has been asked for in this batch. */
+/** What one team has been asked for in this batch, by the ids of streams. */
 interface AskedOf {
   readonly team: Team;
-  readonly prepared: Map<string, Promise<number | undefined>>;
+  readonly prepared: Map<number, Promise<number | undefined>>;
+  readonly advanced: Set<number>;
 }
 
 /**
  * One batch, as far as worker threads compute it: gives the driver's graph RDDs whose rows are there.
  *
- * Nothing is computed before the first row is asked for. When the team is lost the next one is told of the batch and asked
- * again, unless rows had been handed on already: then the driver's task fails, and is tried again.
+ * Nothing is computed before the first row is asked for, or state is advanced. When the team is lost the next one is told of
+ * the batch and asked again, unless rows had been handed on already: then the driver's task fails, and is tried again.
  */
 export class RemoteBatch implements Placement {
   readonly #group: WorkerGroup;
-  readonly #message: BatchMessage;
+  readonly #message: Omit<BatchMessage, 'keyCounts'>;
   readonly #plans: ReadonlyMap<string, SourcePlan>;
+  readonly #advanced = new Map<StatefulNode<unknown>, number>();
   #asked: AskedOf | undefined;
   /** That have begun this batch. */
   #teams = 0;
@@ -69,21 +70,50 @@ export class RemoteBatch implements Placement {
     const local = compute();
     // After the batch only what is remembered can be read: rows that are kept here.
     if (local === undefined || this.#isOver) return local;
-    if (stream instanceof StatefulNode || !this.#group.runs(stream)) return local;
-    return this.#remote(local, { node: stream.id, isInput: false });
-  }
-
-  generateInput<T>(stream: StreamNode<unknown>, compute: () => RDD<T> | undefined): RDD<T> | undefined {
-    const local = compute();
-    // Rows that this thread has read need no detour.
-    if (local === undefined || !stream.parents.every((parent) => this.#group.runs(parent))) return local;
-    return this.#remote(local, { node: stream.id, isInput: true });
-  }
-
-  #remote<T>(local: RDD<T>, what: What): RDD<T> {
+    if (!this.#group.runs(stream)) return local;
     return new RemoteRDD<T>(local, (partition, push) =>
-      this.#read({ what, expected: local.numPartitions, partition }, push as (row: unknown) => void),
+      this.#read({ node: stream.id, expected: local.numPartitions, partition }, push as (row: unknown) => void),
     );
+  }
+
+  /** Runs the tasks of a stateful stream whose state the workers hold. `expected`: so many partitions has the driver's. */
+  async advance(node: StatefulNode<unknown>, expected: number): Promise<void> {
+    await this.#withTeam((team) => this.#advanceOn(team, node, expected));
+    this.#advanced.set(node, expected);
+  }
+
+  /** What the batch has done to the state that workers hold: see DividedState. */
+  seal(): Promise<ReadonlyMap<number, readonly SealedPart[]>> {
+    return this.#withTeam(async (team) => {
+      // A team that has taken the place of another has its state of before the batch.
+      for (const [node, expected] of this.#advanced) await this.#advanceOn(team, node, expected);
+      return this.#group.state.seal(team);
+    });
+  }
+
+  async #advanceOn(team: Team, { id: node }: StatefulNode<unknown>, expected: number): Promise<void> {
+    const { advanced } = this.#asked!;
+    if (advanced.has(node)) return;
+    const answers = (await team.callAll('advance', { batchId: this.#message.batchId, node })) as Prepared[];
+    const { numPartitions } = answers[0]!;
+    if (numPartitions !== expected) throw otherPartitions(this.#group, node, expected, numPartitions);
+    advanced.add(node);
+    // Once, however many teams it takes.
+    const isFirst = ![...this.#advanced.keys()].some(({ id }) => id === node);
+    if (isFirst) this.#group.countOutside(answers.flatMap(({ updates }) => updates));
+  }
+
+  /** As often as teams are lost meanwhile. */
+  async #withTeam<R>(work: (team: Team) => Promise<R>): Promise<R> {
+    for (;;) {
+      try {
+        const team = await this.#group.team();
+        await this.#begin(team);
+        return await work(team);
+      } catch (error) {
+        if (!this.#mayAskAgain(error)) throw error;
+      }
+    }
   }
 
   /** For workers: the rows of a source that only this thread can read. */
@@ -109,6 +139,11 @@ export class RemoteBatch implements Placement {
   end(): void {
     this.#isOver = true;
     this.#asked?.team.tellAll('end', this.#message.batchId);
+  }
+
+  /** It has failed: the state stays as it was. */
+  discard(): void {
+    if (this.#asked !== undefined) this.#group.state.discard(this.#asked.team);
   }
 
   async #read(wanted: Wanted, push: (row: unknown) => void): Promise<void> {
@@ -140,11 +175,12 @@ export class RemoteBatch implements Placement {
     }
   }
 
-  async #readFrom(team: Team, { what, expected, partition }: Wanted, push: (row: unknown) => void): Promise<void> {
-    const numPartitions = await this.#fromWorkers(this.#prepare(team, what));
-    if (numPartitions !== expected) throw otherPartitions(this.#group, what.node, expected, numPartitions);
+  async #readFrom(team: Team, { node, expected, partition }: Wanted, push: (row: unknown) => void): Promise<void> {
+    await this.#begin(team);
+    const numPartitions = await this.#fromWorkers(this.#prepare(team, node));
+    if (numPartitions !== expected) throw otherPartitions(this.#group, node, expected, numPartitions);
     const { batchId } = this.#message;
-    const reader = team.link(partition % team.count).read('rows', { batchId, ...what, partition } satisfies RowsRead);
+    const reader = team.link(partition % team.count).read('rows', { batchId, node, partition } satisfies RowsRead);
     try {
       for (;;) {
         const block = await this.#fromWorkers(reader.next());
@@ -160,32 +196,37 @@ export class RemoteBatch implements Placement {
     this.#group.countUpdates(reader.result as Updates);
   }
 
-  /** Once per stream and team. Resolves with the partitions the workers have. */
-  async #prepare(team: Team, what: What): Promise<number | undefined> {
+  /** Tells the team of the batch, once, when it has the state of before. */
+  async #begin(team: Team): Promise<void> {
     if (this.#isOver) throw this.#over();
-    // A task that waited may come with a team that was lost since: the next one must not be told of the batch twice.
+    if (this.#asked?.team === team) return;
+    await this.#group.state.give(team);
+    // Who waited may come with a team that was lost since: the next one must not be told of the batch twice.
     team.requireWhole();
-    if (this.#asked?.team !== team) {
-      this.#asked = { team, prepared: new Map() };
-      this.#teams++;
-      team.tellAll('batch', this.#message);
-    }
-    const { prepared } = this.#asked;
-    const key = `${what.node} ${what.isInput}`;
-    let partitions = prepared.get(key);
+    if (this.#asked?.team === team) return;
+    this.#asked = { team, prepared: new Map(), advanced: new Set() };
+    this.#teams++;
+    const { keyCounts } = this.#group.state;
+    team.tellAll('batch', { ...this.#message, keyCounts } satisfies BatchMessage);
+  }
+
+  /** Once per stream and team. Resolves with the partitions the workers have. */
+  async #prepare(team: Team, node: number): Promise<number | undefined> {
+    if (this.#isOver) throw this.#over();
+    team.requireWhole();
+    const { prepared } = this.#asked!;
+    let partitions = prepared.get(node);
     if (partitions === undefined) {
-      partitions = this.#prepareOn(team, what);
+      partitions = this.#prepareOn(team, node);
       partitions.catch(() => {}); // Met by whoever reads.
-      prepared.set(key, partitions);
+      prepared.set(node, partitions);
     }
     return partitions;
   }
 
-  async #prepareOn(team: Team, what: What): Promise<number | undefined> {
-    const answers = (await team.callAll('prepare', {
-      batchId: this.#message.batchId,
-      ...what,
-    } satisfies PrepareCall)) as Prepared[];
+  async #prepareOn(team: Team, node: number): Promise<number | undefined> {
+    const { batchId } = this.#message;
+    const answers = (await team.callAll('prepare', { batchId, node } satisfies PrepareCall)) as Prepared[];
     // They count once, whichever task of the driver was the first to ask.
     this.#group.countOutside(answers.flatMap(({ updates }) => updates));
     return answers[0]!.numPartitions;

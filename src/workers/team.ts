@@ -82,7 +82,18 @@ export class Team {
   }
 
   callAll(name: string, argument: unknown): Promise<unknown[]> {
-    return Promise.all(this.#links.map((link) => link.call(name, argument)));
+    return this.callEach((link) => link.call(name, argument));
+  }
+
+  /**
+   * Resolves with the answers of all workers, when all have answered: none goes on behind the back of a failure.
+   * @throws of several failures that of the lowest partition
+   */
+  async callEach<R>(ask: (link: Link) => Promise<R>): Promise<R[]> {
+    const settled = await Promise.allSettled(this.#links.map(ask));
+    const failures = settled.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as unknown] : []));
+    if (failures.length > 0) throw failures.reduce((a, b) => (partitionOf(b) < partitionOf(a) ? b : a));
+    return settled.map((answer) => (answer as PromiseFulfilledResult<R>).value);
   }
 
   /** Nothing more is asked of it, and what was asked fails with `error`. The threads end with `close`. */
@@ -169,6 +180,12 @@ export class Team {
     this.fail(error);
     this.#host.lost(this, error);
   }
+}
+
+/** That a task has failed for; of other failures the first counts. */
+function partitionOf(error: unknown): number {
+  const partition = error instanceof TidemarkError ? error.context.partition : undefined;
+  return partition === undefined ? Number.POSITIVE_INFINITY : Number(partition);
 }
 
 // The sources run as they are, and what is published is compiled.

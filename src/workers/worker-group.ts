@@ -3,17 +3,18 @@ import { TidemarkError, toError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Turns } from '../base/turns.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
-import { SourceNode } from '../dstream/source-node.ts';
-import { StatefulNode } from '../dstream/stateful-node.ts';
+import type { StatefulNode } from '../dstream/stateful-node.ts';
 import type { StreamNode } from '../dstream/stream-node.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
 import { outsideOfTasks } from '../rdd/task.ts';
 import type { Updates } from './collective-runner.ts';
+import { DividedState, type EncodedTable } from './divided-state.ts';
 import { shapeOf } from './graph-shape.ts';
 import type { Reading } from './link.ts';
 import type { SourceRead } from './protocol.ts';
 import { RemoteBatch, type RemoteBatchFields } from './remote-batch.ts';
-import { isReadByWorkers, SourceLines } from './source-lines.ts';
+import { SourceLines } from './source-lines.ts';
+import { remoteStreams } from './stream-placement.ts';
 import { Team } from './team.ts';
 
 export interface WorkerGroupOptions {
@@ -39,13 +40,14 @@ const loadMsMax = 60_000;
 /**
  * The worker threads of a running program, seen from the driver's thread.
  *
- * Owns the threads: starts them, replaces all when one is lost, a bounded number of times, and ends them. Which streams are
- * computed there: all that have no state behind them. State, what follows it, and outputs stay with the driver.
+ * Owns the threads: starts them, replaces all when one is lost, a bounded number of times, and ends them.
  *
- * A lost team loses nothing but work: what it computed follows from the plan of the batch, and is computed again by the
- * next one when the driver's task that read it is tried again.
+ * A lost team loses nothing but work: what it computed follows from the plan of the batch and the committed state, and is
+ * computed again by the next one, when it is asked for it or the driver's task that read it is tried again.
  */
 export class WorkerGroup {
+  /** Keyed state that the threads hold. */
+  readonly state: DividedState;
   readonly #options: WorkerGroupOptions;
   readonly #shape: readonly string[];
   readonly #remote: ReadonlySet<StreamNode<unknown>>;
@@ -59,9 +61,12 @@ export class WorkerGroup {
   private constructor(options: WorkerGroupOptions) {
     this.#options = options;
     this.#shape = shapeOf(options.graph);
-    this.#remote = new Set(options.graph.streams.filter(isRemote));
+    const { graph } = options;
+    this.#remote = remoteStreams(graph);
+    const reachable = graph.reachable();
+    this.state = new DividedState(graph.stateful.filter((node) => reachable.has(node) && this.#remote.has(node)));
     this.#team = this.#newTeam();
-    this.#lines.divide(options.graph, options.count);
+    this.#lines.divide(graph, options.count);
   }
 
   /** Resolves when all threads have the program. @throws WORKERS_DIVERGED, WORKER_LOST, what loading the module throws */
@@ -88,8 +93,43 @@ export class WorkerGroup {
     return this.#remote.has(stream);
   }
 
+  /** Resolves when the threads have the committed state. @throws WORKER_LOST, and what reading it throws */
+  async giveState(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.state.give(await this.team());
+        return;
+      } catch (error) {
+        if (!this.isLoss(error) || tries > lossesMax) throw error;
+      }
+    }
+  }
+
+  /** The sealed batch is part of the state. `isStored`: there is a checkpoint. */
+  mergeState(isStored: boolean): Promise<void> {
+    return this.state.merge(isStored, (error) => this.isLoss(error));
+  }
+
+  /** For a manifest: see DividedState. Lost: the threads that had it are gone. */
+  async encodeState(
+    nodes: readonly StatefulNode<unknown>[],
+    alpha: number,
+  ): Promise<ReadonlyMap<StatefulNode<unknown>, EncodedTable> | 'lost'> {
+    const team = this.#team;
+    if (!nodes.some((node) => this.state.holds(node))) return new Map();
+    try {
+      // Threads that have only begun will be given the state with the next batch.
+      if (!this.state.isGiven(team)) return 'lost';
+      return await this.state.encode(team, nodes, alpha);
+    } catch (error) {
+      if (this.isLoss(error)) return 'lost';
+      throw error;
+    }
+  }
+
   /** One batch at a time. */
-  beginBatch(fields: RemoteBatchFields): RemoteBatch {
+  async beginBatch(fields: RemoteBatchFields): Promise<RemoteBatch> {
+    await this.giveState();
     this.#batch = new RemoteBatch(this, fields, Math.floor(this.#options.random.next() * 2 ** 32));
     return this.#batch;
   }
@@ -198,19 +238,6 @@ export class WorkerGroup {
       giveUp.abort();
     }
   }
-}
-
-/** A source that only the driver's thread can read is read there; state, and what follows from it, is there. */
-function isRemote(stream: StreamNode<unknown>): boolean {
-  if (stream instanceof SourceNode) return isReadByWorkers(stream.source);
-  const seen = new Set<StreamNode<unknown>>();
-  const hasState = (node: StreamNode<unknown>): boolean => {
-    if (node instanceof StatefulNode) return true;
-    if (seen.has(node)) return false;
-    seen.add(node);
-    return node.parents.some(hasState);
-  };
-  return !hasState(stream);
 }
 
 function lostTooOften(error: Error): TidemarkError {

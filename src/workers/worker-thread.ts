@@ -3,6 +3,7 @@ import { invariant, TidemarkError } from '../base/errors.ts';
 import { type Random, SeededRandom } from '../base/random.ts';
 import { Batch, type Placement } from '../dstream/batch.ts';
 import type { StatefulNode } from '../dstream/stateful-node.ts';
+import type { StreamNode } from '../dstream/stream-node.ts';
 import { InProcessRunner } from '../rdd/in-process-runner.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import { StageRunner, type StageRunnerOptions } from '../rdd/stage-runner.ts';
@@ -30,6 +31,7 @@ import type {
 import { currentScope, runInScope } from './scopes.ts';
 import { isReadByWorkers } from './source-lines.ts';
 import type { BuiltProgram, WorkerRole } from './worker-role.ts';
+import { WorkerState } from './worker-state.ts';
 
 /** One worker: builds the program, then does for each batch what the driver asks for, together with the other workers. */
 export class WorkerThread implements WorkerRole {
@@ -45,6 +47,7 @@ export class WorkerThread implements WorkerRole {
   readonly #parts = new Map<string, (question: unknown) => Promise<unknown>>();
   #program: BuiltProgram | undefined;
   #runner: CollectiveRunner | undefined;
+  #state: WorkerState | undefined;
 
   constructor({ index, seed, ports }: WorkerStart<ChannelEnd>, driver: ChannelEnd) {
     this.#index = index;
@@ -116,6 +119,8 @@ export class WorkerThread implements WorkerRole {
       count: (updates) => this.#driver.tell('updates', updates),
     });
     switched.switchTo(this.#runner);
+    const isHome = (partition: number): boolean => partition % this.#peers.length === this.#index;
+    this.#state = new WorkerState({ graph, turns: rdds.turns, isHome });
     for (const { uid, source } of graph.sources) {
       await source.startReading?.({ clock: new SystemClock(), warn: (text) => this.#driver.tell('warn', text) });
       if (isDivisible(source)) this.#parts.set(uid, source.serve(this.#driverLine(uid)));
@@ -153,9 +158,12 @@ export class WorkerThread implements WorkerRole {
     switch (name) {
       case 'prepare':
         return this.#prepare(argument as PrepareCall);
+      case 'advance':
+        return this.#advance(argument as PrepareCall);
       case 'part':
         return this.#answerPart(argument as PartCall);
       default:
+        if (name.startsWith('state ')) return this.#state!.answer(name, argument);
         throw unknownRequest(name);
     }
   }
@@ -177,14 +185,14 @@ export class WorkerThread implements WorkerRole {
     for (const { source } of this.#program?.graph.sources ?? []) source.stop().catch(() => {});
   }
 
-  #beginBatch({ plans, seed, ...fields }: BatchMessage): void {
+  #beginBatch(message: BatchMessage): void {
+    const { plans, seed, ...fields } = message;
     const { graph, rdds } = this.#program!;
     const { batchId } = fields;
+    this.#state!.beginBatch(message);
     const placement: Placement = {
       generate: ({ id, operator }, compute) =>
         runInScope({ key: `batch ${batchId}, stream #${id} ${operator}`, batchId, seed }, compute),
-      // Only asked for by name: the stream itself is the driver's.
-      generateInput: (_stream, compute) => compute(),
       readSource: (uid) => {
         const node = graph.sources.find((candidate) => candidate.uid === uid);
         if (node !== undefined && isReadByWorkers(node.source)) return undefined;
@@ -207,22 +215,35 @@ export class WorkerThread implements WorkerRole {
   async #prepare(call: PrepareCall): Promise<Prepared> {
     const { batchId } = call;
     const key = keyOf(call);
-    const rdd = this.#generate(call, key);
-    const lineage = rdd === undefined ? 'no RDD' : signatureOf(rdd);
-    this.#driver.tell('lineage', { key, lineage } satisfies LineageMessage);
+    const rdd = this.#generate(call, key, (stream, batch) => stream.rdd(batch));
     if (rdd === undefined) return { numPartitions: undefined, updates: [] };
     await this.#runner!.prepare({ key, rdd, batchId });
     return { numPartitions: rdd.numPartitions, updates: this.#runner!.takeUpdates() };
   }
 
-  #generate({ batchId, node, isInput }: PrepareCall, key: string): RDD<unknown> | undefined {
+  async #advance(call: PrepareCall): Promise<Prepared> {
+    const { batchId } = call;
+    const key = `advance in ${keyOf(call)}`;
+    const rdd = this.#generate(call, key, (stream, batch) =>
+      runInScope({ key, batchId, seed: 0 }, () => (stream as StatefulNode<unknown>).advance(batch)),
+    );
+    if (rdd === undefined) return { numPartitions: undefined, updates: [] };
+    await this.#runner!.advance({ key, rdd, batchId });
+    return { numPartitions: rdd.numPartitions, updates: this.#runner!.takeUpdates() };
+  }
+
+  #generate(
+    { batchId, node }: PrepareCall,
+    key: string,
+    generate: (stream: StreamNode<unknown>, batch: Batch) => RDD<unknown> | undefined,
+  ): RDD<unknown> | undefined {
     const batch = this.#batches.get(batchId);
     invariant(batch !== undefined, `Batch ${batchId} is asked for, and is over or not begun.`);
     try {
-      const stream = this.#program!.graph.streams[node]!;
-      if (!isInput) return stream.rdd(batch);
-      const take = (): RDD<unknown> | undefined => (stream as StatefulNode<unknown>).input(batch);
-      return runInScope({ key, batchId, seed: 0 }, take);
+      const rdd = generate(this.#program!.graph.streams[node]!, batch);
+      const lineage = rdd === undefined ? 'no RDD' : signatureOf(rdd);
+      this.#driver.tell('lineage', { key, lineage } satisfies LineageMessage);
+      return rdd;
     } catch (error) {
       // The driver's thread has generated the same without an error, and other workers may wait for this one.
       this.fail(error);
@@ -240,8 +261,8 @@ export class WorkerThread implements WorkerRole {
   }
 }
 
-function keyOf({ batchId, node, isInput }: PrepareCall): string {
-  return `batch ${batchId}, ${isInput ? 'input of ' : ''}stream #${node}`;
+function keyOf({ batchId, node }: PrepareCall): string {
+  return `batch ${batchId}, stream #${node}`;
 }
 
 /** Runs jobs in this thread until the program is complete: those that `create` itself calls, the same on every thread. */

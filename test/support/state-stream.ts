@@ -49,7 +49,7 @@ export class StateStream<T> {
   }
 
   get driver(): StateDriver {
-    return { stateful: this.graph.stateful, rdds: this.rdds };
+    return { stateful: this.graph.stateful, rdds: this.rdds, workers: undefined, log: undefined };
   }
 
   get batchId(): number {
@@ -64,9 +64,9 @@ export class StateStream<T> {
     const batch = new Batch({ batchId, timeMs, zeroTimeMs: 0, generation: 0, rdds: this.rdds, plans: new Map() });
     let deltas: OperatorDelta[];
     try {
-      await advanceState(this.driver, batch);
+      await advanceState(this.driver, batch, undefined);
       await output(batch);
-      deltas = await sealState(this.driver);
+      deltas = await sealState(this.driver, undefined);
     } catch (error) {
       for (const { table } of this.graph.stateful) table.discard();
       throw error;
@@ -77,7 +77,8 @@ export class StateStream<T> {
   }
 
   /** What the next manifest holds. */
-  extents(alpha: number): Promise<StateExtent[]> {
-    return stateExtents(this.driver, new Map(this.graph.stateful.map(({ uid }) => [uid, 'delta'])), alpha);
+  async extents(alpha: number): Promise<StateExtent[]> {
+    const due = new Map(this.graph.stateful.map(({ uid }) => [uid, 'delta']));
+    return (await stateExtents(this.driver, due, alpha)) ?? [];
   }
 }
