@@ -1,5 +1,6 @@
 import type { BodyFormat } from './event-hub-event.ts';
 import type { EventScanner } from './event-scanner.ts';
+import type { FrameLayout } from './frame-layout.ts';
 
 /** Events handed on at a time, at most. */
 export const arrivedMax = 512;
@@ -59,5 +60,17 @@ export class ArrivedEvents {
       this.starts[i] = found.usedFrom;
       this.ends[i] = messageEnd;
     }
+  }
+
+  /** Adds an event of a layout, of which there is no more than its body. */
+  addBare(found: FrameLayout, bodyStart: number, bodyEnd: number): void {
+    const i = this.count++;
+    this.sequenceNumbers[i] = found.sequenceNumber;
+    this.lastEnqueued[i] = found.lastEnqueued;
+    this.enqueuedTimesMs[i] = found.enqueuedTimeMs;
+    this.offsets[i] = found.offset;
+    this.forms[i] = form.bare;
+    this.starts[i] = bodyStart;
+    this.ends[i] = bodyEnd;
   }
 }

@@ -22,3 +22,37 @@ export function copyBytes(bytes: Buffer, start: number, end: number): Buffer {
   bytes.copy(slab, from, start, end);
   return slab.subarray(from, used);
 }
+
+/** Copies of bodies that stand one behind the other, in slabs as above; each slab is filled by one copy. */
+export class RunCopies {
+  readonly #bytes: Buffer;
+  readonly #ends: Uint32Array;
+  readonly #last: number;
+  #slab: Buffer = Buffer.alloc(0);
+  #from = 0;
+  #to = -1;
+
+  /** Body `i` ends at `ends[i]`; those up to `last`, exclusive, may be asked for, in order. */
+  constructor(bytes: Buffer, ends: Uint32Array, last: number) {
+    this.#bytes = bytes;
+    this.#ends = ends;
+    this.#last = last;
+  }
+
+  /** Body `i`, which begins at `start`. */
+  take(i: number, start: number): Buffer {
+    const end = this.#ends[i]!;
+    if (end > this.#to) this.#copy(i, start);
+    return this.#slab.subarray(start - this.#from, end - this.#from);
+  }
+
+  #copy(i: number, start: number): void {
+    let next = i + 1;
+    while (next < this.#last && this.#ends[next]! - start <= slabBytes) next++;
+    const to = this.#ends[next - 1]!;
+    this.#slab = Buffer.allocUnsafeSlow(to - start);
+    this.#bytes.copy(this.#slab, 0, start, to);
+    this.#from = start;
+    this.#to = to;
+  }
+}

@@ -25,6 +25,9 @@ const lastEnqueuedKey = Buffer.from('last_enqueued_sequence_number');
 export class EventScanner {
   sequenceNumber = 0;
   enqueuedTimeMs = 0;
+  /** Positions of their values; -1 when there is no time. */
+  sequenceNumberAt = -1;
+  enqueuedTimeAt = -1;
   /** The offset if it is the decimal text of a number that comes back the same, else -1. */
   offset = -1;
   /** Position of the offset's value, -1 when there is none. */
@@ -33,9 +36,11 @@ export class EventScanner {
   partitionKeyAt = -1;
   /** Last sequence number of the partition when the event was sent, -1 when the message doesn't say. */
   lastEnqueued = -1;
+  lastEnqueuedAt = -1;
   /** More annotations than the four every event may carry. */
   hasOtherAnnotations = false;
   /** Positions of the sections' values, -1 for those that are absent. */
+  deliveryAnnotationsAt = -1;
   annotationsAt = -1;
   propertiesAt = -1;
   applicationPropertiesAt = -1;
@@ -57,6 +62,8 @@ export class EventScanner {
 
   scan(bytes: Buffer, start: number, end: number): boolean {
     this.lastEnqueued = -1;
+    this.lastEnqueuedAt = -1;
+    this.deliveryAnnotationsAt = -1;
     this.annotationsAt = -1;
     this.propertiesAt = -1;
     this.applicationPropertiesAt = -1;
@@ -76,6 +83,7 @@ export class EventScanner {
           at = isList(bytes[valueAt]!) ? plainValueEnd(bytes, valueAt, end) : -1;
           break;
         case section.deliveryAnnotations:
+          this.deliveryAnnotationsAt = valueAt;
           at = this.#scanDeliveryAnnotations(bytes, valueAt, end);
           if (seen === flag || seen === (flag | (1 << (section.header & 0xf)))) this.usedFrom = at;
           break;
@@ -122,6 +130,7 @@ export class EventScanner {
     if (mapEnd < 0) return -1;
     let hasSequenceNumber = false;
     this.enqueuedTimeMs = 0;
+    this.enqueuedTimeAt = -1;
     this.offset = -1;
     this.offsetAt = -1;
     this.partitionKeyAt = -1;
@@ -136,6 +145,7 @@ export class EventScanner {
       if (isKey(bytes, keyAt, sequenceNumberKey)) {
         this.sequenceNumber = readNumber(bytes, valueAt);
         if (this.sequenceNumber < 0) return -1;
+        this.sequenceNumberAt = valueAt;
         hasSequenceNumber = true;
       } else if (isKey(bytes, keyAt, offsetKey)) {
         if (bytes[valueAt] !== type.string8) return -1;
@@ -145,6 +155,7 @@ export class EventScanner {
         if (bytes[valueAt] !== type.timestamp) return -1;
         // Beyond what a Date holds it is NaN.
         this.enqueuedTimeMs = readInt64(bytes, valueAt + 1);
+        this.enqueuedTimeAt = valueAt;
         if (Math.abs(this.enqueuedTimeMs) > 8.64e15) return -1;
       } else if (isKey(bytes, keyAt, partitionKeyKey)) {
         if (!isText(bytes[valueAt]!)) return -1;
@@ -170,9 +181,26 @@ export class EventScanner {
       if (isKey(bytes, keyAt, lastEnqueuedKey)) {
         this.lastEnqueued = readNumber(bytes, valueAt);
         if (this.lastEnqueued < 0) return -1;
+        this.lastEnqueuedAt = valueAt;
       }
     }
     return next === mapEnd ? mapEnd : -1;
+  }
+
+  /** Contents of delivery annotations that no event is made of: numbers of eight bytes and short texts. */
+  ignoredValues(bytes: Buffer): { readonly from: number; readonly to: number }[] {
+    const found: { from: number; to: number }[] = [];
+    if (this.deliveryAnnotationsAt < 0) return found;
+    const end = this.#beginMap(bytes, this.deliveryAnnotationsAt, bytes.length);
+    for (let at = this.#itemsAt; at < end; ) {
+      const valueAt = keyEnd(bytes, at, end);
+      at = plainValueEnd(bytes, valueAt, end);
+      const code = bytes[valueAt];
+      if (code === type.long || code === type.ulong || code === type.timestamp)
+        found.push({ from: valueAt + 1, to: at });
+      else if (code === type.string8) found.push({ from: valueAt + 2, to: at });
+    }
+    return found;
   }
 
   #itemsAt = 0;

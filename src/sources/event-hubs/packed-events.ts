@@ -1,6 +1,7 @@
 import { isAscii } from 'node:buffer';
 import { PlainValueReader } from './amqp-plain-value.ts';
 import { type ArrivedEvents, form } from './arrived-events.ts';
+import { RunCopies } from './copy-bytes.ts';
 import {
   amqpPropertyNames,
   type BodyFormat,
@@ -10,31 +11,32 @@ import {
   noProperties,
 } from './event-hub-event.ts';
 import { EventScanner } from './event-scanner.ts';
+import {
+  giveBackPackedMemory,
+  type PackedMemory,
+  packedBytesMax,
+  packedEventsMax,
+  takePackedMemory,
+} from './packed-memory.ts';
 
-const eventsMax = 512;
 const eventsMin = 16;
-const bytesMax = 128 * 1024;
 
 const scanner = new EventScanner();
 
 /**
  * A run of events as bytes and columns: what an event takes while it waits. They become objects when they are asked for,
- * anew every time, and share no memory with it then.
+ * anew every time, and share no memory with it then. Who owns the run releases it when nobody asks any more.
  *
  * Invariants
  *   E1. Sequence numbers are dense, from `from` on.
- *   E2. `bytes` holds what is kept of the events one after the other, event i ends at `ends[i]`.
+ *   E2. `memory.bytes` holds what is kept of the events one after the other, event i ends at `memory.ends[i]`.
  *   E3. Every message in it was accepted by an EventScanner, so decoding one doesn't fail.
  */
 export class PackedEvents {
   readonly from: number;
   readonly #partitionId: string;
   readonly #format: BodyFormat;
-  readonly #bytes: Buffer;
-  readonly #ends: Uint32Array;
-  readonly #times: Float64Array;
-  readonly #offsets: Float64Array;
-  readonly #forms: Uint8Array;
+  readonly #memory: PackedMemory;
   #count = 0;
   #used = 0;
 
@@ -46,13 +48,9 @@ export class PackedEvents {
     this.#format = arrived.body;
     const firstBytes = ends[i]! - starts[i]!;
     const arrivedBytes = ends[count - 1]! - starts[i]!;
-    const bytes = Math.max(firstBytes, Math.min(bytesMax, Math.max(3 * arrivedBytes, eventsMin * firstBytes)));
-    const events = Math.min(eventsMax, Math.max(4 * (count - i), eventsMin));
-    this.#bytes = Buffer.allocUnsafeSlow(bytes);
-    this.#ends = new Uint32Array(events);
-    this.#times = new Float64Array(events);
-    this.#offsets = new Float64Array(events);
-    this.#forms = new Uint8Array(events);
+    const bytes = Math.max(firstBytes, Math.min(packedBytesMax, Math.max(3 * arrivedBytes, eventsMin * firstBytes)));
+    const events = Math.min(packedEventsMax, Math.max(4 * (count - i), eventsMin));
+    this.#memory = takePackedMemory(events, bytes);
   }
 
   get to(): number {
@@ -65,15 +63,21 @@ export class PackedEvents {
     const end = arrived.ends[i]!;
     const used = this.#used + end - start;
     const n = this.#count;
-    if (n === this.#ends.length || used > this.#bytes.length) return false;
-    arrived.source.copy(this.#bytes, this.#used, start, end);
+    const { bytes, ends, times, offsets, forms } = this.#memory;
+    if (n === ends.length || used > bytes.length) return false;
+    arrived.source.copy(bytes, this.#used, start, end);
     this.#used = used;
-    this.#ends[n] = used;
-    this.#times[n] = arrived.enqueuedTimesMs[i]!;
-    this.#offsets[n] = arrived.offsets[i]!;
-    this.#forms[n] = arrived.forms[i]!;
+    ends[n] = used;
+    times[n] = arrived.enqueuedTimesMs[i]!;
+    offsets[n] = arrived.offsets[i]!;
+    forms[n] = arrived.forms[i]!;
     this.#count = n + 1;
     return true;
+  }
+
+  /** The last call: its memory is for others then. */
+  release(): void {
+    giveBackPackedMemory(this.#memory);
   }
 
   /** Of the events from sequence number `from` to `to`. */
@@ -89,22 +93,25 @@ export class PackedEvents {
     const last = to - this.from;
     const start = this.#startOf(first);
     const end = this.#startOf(last);
+    const { bytes, ends, times, offsets, forms } = this.#memory;
+    const format = this.#format;
     // One conversion to text for all of them; JSON.parse of a part of it makes no copy.
-    const isText = this.#format === 'json' && isAscii(this.#bytes.subarray(start, end));
-    const text = isText ? this.#bytes.toString('latin1', start, end) : undefined;
+    const isText = format === 'json' && isAscii(bytes.subarray(start, end));
+    const text = isText ? bytes.toString('latin1', start, end) : undefined;
+    const copies = format === 'bytes' ? new RunCopies(bytes, ends, last) : undefined;
     for (let i = first, at = start; i < last; i++) {
-      const next = this.#ends[i]!;
-      if (this.#forms[i] !== form.bare) {
+      const next = ends[i]!;
+      if (forms[i] !== form.bare) {
         into.push(this.#decodeMessage(i, at, next));
       } else {
         into.push({
-          body: decodeData(this.#bytes, at, next, this.#format, text, start),
+          body: copies?.take(i, at) ?? decodeData(bytes, at, next, format, text, start),
           properties: noProperties,
           systemProperties: noProperties,
           partitionId: this.#partitionId,
           sequenceNumber: this.from + i,
-          offset: String(this.#offsets[i]),
-          enqueuedTimeMs: this.#times[i]!,
+          offset: String(offsets[i]),
+          enqueuedTimeMs: times[i]!,
           partitionKey: undefined,
         });
       }
@@ -113,11 +120,11 @@ export class PackedEvents {
   }
 
   #startOf(i: number): number {
-    return i === 0 ? 0 : this.#ends[i - 1]!;
+    return i === 0 ? 0 : this.#memory.ends[i - 1]!;
   }
 
   #decodeMessage(i: number, start: number, end: number): EventHubEvent {
-    const bytes = this.#bytes;
+    const { bytes, times } = this.#memory;
     scanner.scan(bytes, start, end); // E3
     const { offsetAt, partitionKeyAt, applicationPropertiesAt } = scanner;
     let properties: Record<string, unknown> | undefined;
@@ -132,7 +139,7 @@ export class PackedEvents {
       partitionId: this.#partitionId,
       sequenceNumber: this.from + i,
       offset: offsetAt < 0 ? '' : (new PlainValueReader(bytes, offsetAt).read() as string),
-      enqueuedTimeMs: this.#times[i]!,
+      enqueuedTimeMs: times[i]!,
       partitionKey: partitionKeyAt < 0 ? undefined : (new PlainValueReader(bytes, partitionKeyAt).read() as string),
     };
   }

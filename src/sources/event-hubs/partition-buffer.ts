@@ -132,6 +132,7 @@ export class PartitionBuffer {
         if (part.events instanceof DecodedEvents) part.events.dropBelow(to);
         break;
       }
+      release(part);
       this.#parts.shift();
     }
     this.#start = Math.min(Math.max(this.#start, next), this.#end);
@@ -139,6 +140,7 @@ export class PartitionBuffer {
 
   /** Forgets everything; the next event to receive is `next`, earlier or later than before. */
   reset(next: number): void {
+    for (const part of this.#parts) release(part);
     this.#parts = [];
     this.#size = 0;
     this.#bytes = 0;
@@ -156,4 +158,8 @@ export class PartitionBuffer {
     this.#size++;
     this.#bytes += bytes;
   }
+}
+
+function release({ events }: Part): void {
+  if (events instanceof PackedEvents) events.release();
 }

@@ -98,6 +98,7 @@ export class WireClient {
   readonly #links: (RheaReceiver & EventEmitter)[] = [];
   readonly #format: BodyFormat;
   readonly #chunks: Buffer[] = [];
+  #reader: TransferReader | undefined;
 
   private constructor(connection: RheaClient, format: BodyFormat) {
     this.#connection = connection;
@@ -128,7 +129,6 @@ export class WireClient {
       });
     }
     connection.connect();
-    let reader: TransferReader | undefined;
     for (let channel = 0; channel < links; channel++) {
       const session = connection.create_session();
       session.open();
@@ -139,9 +139,9 @@ export class WireClient {
       client.#events.push([]);
       link.on('message', (context: { message: AmqpMessage }) => client.#receive(context.message, channel));
       if (readDirectly) {
-        reader ??= new TransferReader(connection);
+        client.#reader ??= new TransferReader(connection);
         const arrived = new ArrivedEvents(String(channel), format);
-        reader.take(link, { arrived, deliver: () => client.#unpack(arrived) });
+        client.#reader.take(link, { arrived, deliver: () => client.#unpack(arrived) });
       }
     }
     await client.settle();
@@ -156,12 +156,18 @@ export class WireClient {
   /** False once the connection has failed. */
   feed(bytes: Buffer): boolean {
     const chunk = Buffer.from(new Uint8Array(bytes));
-    this.#chunks.push(chunk);
-    this.#connection.input(chunk);
+    if (this.#reader === undefined) {
+      this.#chunks.push(chunk);
+      this.#connection.input(chunk);
+    } else {
+      this.#reader.input(chunk);
+      // As the next read of the socket does.
+      chunk.fill(0xee);
+    }
     return this.error === undefined;
   }
 
-  /** Overwrites all that was fed: what points into it is seen. */
+  /** Overwrites all that was fed to rhea: what points into it is seen. */
   overwrite(): void {
     for (const chunk of this.#chunks) chunk.fill(0xee);
   }
