@@ -9,6 +9,7 @@ import type { EventHubsEmulatorFaults } from './faults.ts';
 import { Hub } from './hub.ts';
 import { Namespace } from './namespace.ts';
 import { checkHubs, checkInteger, type EventHubsEmulatorOptions, invalid } from './options.ts';
+import { readInto } from './read-into.ts';
 import { createContainer } from './rhea-internals.ts';
 
 /** State of a partition, for tests and tools that want it without a client. */
@@ -38,6 +39,8 @@ export interface EventHubsEmulator {
 
 const connectionsMax = 5000;
 const defaultMaxMessageBytes = 1024 * 1024;
+/** A read of any connection brings this much at most; what it brought is used up before the next. */
+const readBuffer = Buffer.allocUnsafeSlow(256 * 1024);
 
 /**
  * Starts a local Event Hubs that the published Azure SDKs use without knowing.
@@ -92,12 +95,13 @@ class RunningEmulator implements EventHubsEmulator {
     this.#unlock = unlock;
     const container = createContainer(id);
     container.on('error', (error: unknown) => log(toError(error).message));
-    this.#server = createServer((socket) => {
+    this.#server = createServer({ pauseOnConnect: true }, (accepted) => {
       if (namespace.faults.takeDroppedConnection()) {
         // A reset is what clients retry; an orderly end before the first frame is a wrong server to them.
-        socket.resetAndDestroy();
+        accepted.resetAndDestroy();
         return;
       }
+      const socket = readInto(readBuffer, accepted);
       const connection = new ClientConnection(namespace, container, socket, log);
       this.#connections.add(connection);
       socket.on('close', () => this.#connections.delete(connection));

@@ -3,7 +3,6 @@ import type { ProducerLink } from './producer-link.ts';
 import type { RheaConnection, RheaFrame, RheaLink, RheaSession } from './rhea-internals.ts';
 
 const requestBytesMax = 1024 * 1024;
-const releasedBytesMin = 16 * 1024;
 const noBytes = Buffer.alloc(0);
 
 export interface FrameHooks {
@@ -75,24 +74,11 @@ export function correctFrameHandling(rhea: RheaConnection, hooks: FrameHooks): v
     if ((rhea.frame_size ?? 0) > frameBytesMax) hooks.exceeded();
   };
   const payloads = new PayloadInput(rhea, readByRhea, hooks.producerOf);
-  rhea.input = (bytes) => {
-    payloads.input(bytes);
-    release(bytes);
-  };
+  rhea.input = (bytes) => payloads.input(bytes);
   rhea._process = () => {
     // Node hands on what was corked when this turn is over.
     rhea.socket?.cork();
     standard._process();
     rhea.socket?.uncork();
   };
-}
-
-/**
- * Frees a chunk of the socket that nobody reads any more. The collector would do so much later, and goes through the whole
- * heap when enough of them have come together.
- */
-function release(chunk: Buffer): void {
-  const { buffer, length } = chunk;
-  // Small ones may share their memory with others.
-  if (length >= releasedBytesMin && length === buffer.byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
