@@ -162,14 +162,15 @@ export function pushBlocks<T>(
   return inOrder(blocks.length, (i) => pushRows(blocks[i]!, push, task));
 }
 
-/** Any row to any partition: `partitionOf` sees the row and its index within the map partition. */
+/** Any row to any partition: `partitionOf` sees the row and its index within the map partition. `form`: of rows that are made for the shuffle. */
 export function shuffleRows<T>(
   rdd: RDD<T>,
   name: string,
   numPartitions: number,
   partitionOf: (row: T, index: number, mapPartition: number) => number,
+  form?: BlockForm<T[]>,
 ): ShuffleDependency<T, T[]> {
-  return new ShuffleDependency(rdd, name, (mapPartition) => {
+  const createWriter = (mapPartition: number): ShuffleWriter<T, T[]> => {
     const blocks: T[][] = Array.from({ length: numPartitions }, () => []);
     let index = 0;
     return {
@@ -178,5 +179,6 @@ export function shuffleRows<T>(
       },
       finish: () => blocks,
     };
-  });
+  };
+  return new ShuffleDependency(rdd, name, createWriter, { form });
 }

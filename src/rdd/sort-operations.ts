@@ -1,11 +1,12 @@
 import { naturalOrder } from './natural-order.ts';
 import { partitionBy } from './pair-operations.ts';
 import type { Partitioner } from './partitioner.ts';
+import { type KeySample, RangeBounds, sampleKeys } from './range-bounds.ts';
 import type { RDD } from './rdd.ts';
-import { pushRows, sortInTurns } from './row-loops.ts';
+import { inTurns, pushRows, sortInTurns } from './row-loops.ts';
 import type { Comparator } from './row-types.ts';
-import { ShuffleDependency, type ShuffleWriter } from './shuffle-dependency.ts';
-import { andThen, isPromise, rowsOf, type TaskContext } from './task.ts';
+import { ShuffleDependency, type ShuffleWriter, shuffleRows } from './shuffle-dependency.ts';
+import { andThen, rowsOf } from './task.ts';
 import { checkFunction, checkInteger } from './validation.ts';
 
 interface SortRow<T, K> {
@@ -13,13 +14,12 @@ interface SortRow<T, K> {
   readonly row: T;
 }
 
-interface Sorted<T, K> {
-  readonly rows: readonly SortRow<T, K>[];
-  /** Where partitions begin, and the end. */
-  readonly bounds: readonly number[];
-}
-
-/** A total order over all partitions, which are of equal size but for equal keys: those stay together, in their order. */
+/**
+ * A total order over all partitions, which are of about equal size but for equal keys: those stay together, in their order.
+ *
+ * Two shuffles: a sample of the keys goes to every reader, and the bounds of the partitions follow from it; then every row
+ * goes to its partition, which sorts its own. Rows are computed once, for the sample, and kept where they are.
+ */
 export function sortBy<T, K>(
   rdd: RDD<T>,
   name: string,
@@ -31,64 +31,59 @@ export function sortBy<T, K>(
   checkFunction(`${name}: f`, f);
   checkFunction(`${name}: compare`, compare);
   checkInteger(`${name}: numPartitions`, numPartitions, 1);
-  const order: Comparator<SortRow<T, K>> = ascending
-    ? (a, b) => compare(a.key, b.key)
-    : (a, b) => compare(b.key, a.key);
-  const createWriter = (): ShuffleWriter<T, SortRow<T, K>[]> => {
-    const rows: SortRow<T, K>[] = [];
-    return {
-      push: (row) => {
-        rows.push({ key: f(row), row });
-      },
-      finish: () => [rows],
-    };
-  };
-  const shuffle = new ShuffleDependency<T, SortRow<T, K>[]>(rdd, name, createWriter, {
-    readers: 'all',
-    form: {
-      pack: (rows) => [rows.map(({ key }) => key), rows.map(({ row }) => row)],
-      unpack: ([keys, rows]) => keys!.map((key, i) => ({ key: key as K, row: rows![i] as T })),
+  const keyOrder: Comparator<K> = ascending ? compare : (a, b) => compare(b, a);
+  const order: Comparator<SortRow<T, K>> = (a, b) => keyOrder(a.key, b.key);
+  const kept: (readonly SortRow<T, K>[])[] = [];
+  const sampled = new ShuffleDependency<T, KeySample<K>>(
+    rdd,
+    name,
+    (mapPartition): ShuffleWriter<T, KeySample<K>> => {
+      const rows: SortRow<T, K>[] = [];
+      return {
+        push: (row) => {
+          rows.push({ key: f(row), row });
+        },
+        finish: () => {
+          kept[mapPartition] = rows;
+          const of = { mapPartition, mapPartitions: rdd.numPartitions, partitions: numPartitions };
+          return [sampleKeys(rows.length, (i) => rows[i]!.key, of)];
+        },
+      };
     },
+    {
+      readers: 'all',
+      form: {
+        pack: ({ keys, weight }) => [keys, [weight]],
+        unpack: ([keys, weight]) => ({ keys: keys as readonly K[], weight: weight![0] as number }),
+      },
+    },
+  );
+  const keyed = rdd.context.rdd<SortRow<T, K>>({
+    name,
+    numPartitions: rdd.numPartitions,
+    dependencies: [sampled],
+    pipe: (partition, task, push) => pushRows(kept[partition]!, push, task),
   });
-  let sorted: Sorted<T, K> | Promise<Sorted<T, K>> | undefined;
-  let sortedVersion = 0;
-  // Once for all partitions. A comparison that throws leaves nothing: the next try sorts again.
-  const sortAll = (task: TaskContext): Sorted<T, K> | Promise<Sorted<T, K>> => {
-    const done = andThen(sortInTurns(shuffle.blocks(0).flat(), order, task), (rows): Sorted<T, K> => {
-      sorted = { rows, bounds: cut(rows, numPartitions, order) };
-      return sorted;
-    });
-    if (isPromise(done)) {
-      done.catch(() => {
-        sorted = undefined;
-      });
-    }
-    return done;
+  let bounds: RangeBounds<K> | undefined;
+  const partitionOf = ({ key }: SortRow<T, K>): number => {
+    bounds ??= new RangeBounds(sampled.blocks(0), numPartitions, keyOrder);
+    return bounds.partitionOf(key);
   };
+  const placed = shuffleRows(keyed, name, numPartitions, partitionOf, {
+    pack: (rows) => [rows.map(({ key }) => key), rows.map(({ row }) => row)],
+    unpack: ([keys, rows]) => keys!.map((key, i) => ({ key: key as K, row: rows![i] as T })),
+  });
   return rdd.context.rdd<T>({
     name,
     numPartitions,
-    dependencies: [shuffle],
-    pipe: (partition, task, push) => {
-      if (sortedVersion !== shuffle.version) sorted = undefined;
-      sortedVersion = shuffle.version;
-      sorted ??= sortAll(task);
-      return andThen(sorted, ({ rows, bounds }) =>
-        pushRows(rows, ({ row }) => push(row), task, bounds[partition], bounds[partition + 1]),
-      );
-    },
+    dependencies: [placed],
+    pipe: (partition, task, push) =>
+      andThen(sortInTurns(placed.blocks(partition).flat(), order, task), (rows) =>
+        inTurns(task, 0, rows.length, (start, end) => {
+          for (let i = start; i < end; i++) push(rows[i]!.row);
+        }),
+      ),
   });
-}
-
-/** Where partitions begin: at equal distances, moved on to the next key, as a range partitioner would do. */
-function cut<R>(sorted: readonly R[], numPartitions: number, order: Comparator<R>): number[] {
-  const bounds: number[] = [0];
-  for (let p = 1; p <= numPartitions; p++) {
-    let bound = Math.max(bounds[p - 1]!, Math.floor((p * sorted.length) / numPartitions));
-    while (bound > 0 && bound < sorted.length && order(sorted[bound - 1]!, sorted[bound]!) === 0) bound++;
-    bounds.push(bound);
-  }
-  return bounds;
 }
 
 /** Every key where the partitioner says, and within a partition in order of keys. */
