@@ -18,13 +18,15 @@ export interface LoopBlockedInfo {
   readonly batchTimeMs: number | undefined;
   /** Undefined for functions that are called once per batch. */
   readonly partition: number | undefined;
+  /** Number of the worker thread; undefined: the driver's own. */
+  readonly worker: number | undefined;
   /** How long nothing else could run. */
   readonly heldMs: number;
 }
 
 /** One warning, in plain text. */
 export function formatLoopBlocked(info: LoopBlockedInfo): string {
-  const { operators, batchId, batchTimeMs, partition, heldMs } = info;
+  const { operators, batchId, batchTimeMs, partition, worker, heldMs } = info;
   const where = [
     ...(partition === undefined ? [] : [`partition ${partition}`]),
     ...(batchId === undefined ? [] : [`batch ${batchId} (${batchTimeMs} ms)`]),
@@ -32,7 +34,7 @@ export function formatLoopBlocked(info: LoopBlockedInfo): string {
   const names = operators.map(describe).join(', ');
   const who = operators.length === 1 ? `A function of ${names}` : `A function of one of ${names}`;
   return (
-    `${who} held up the event loop for ${Math.round(heldMs)} ms${where === '' ? '' : ` in ${where}`}: timers, commits and ` +
+    `${worker === undefined ? '' : `Worker ${worker}: `}${who} held up the event loop for ${Math.round(heldMs)} ms${where === '' ? '' : ` in ${where}`}: timers, commits and ` +
     'receivers of this thread waited. Let it wait in mapAsync, give it fewer rows at a time, or do its work in a thread of its own.'
   );
 }

@@ -1,6 +1,6 @@
 import { SystemClock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
-import { formatLoopBlocked } from '../base/loop-blocked.ts';
+import { formatLoopBlocked, type LoopBlockedInfo } from '../base/loop-blocked.ts';
 import { Turns } from '../base/turns.ts';
 import { requestPollMs } from '../checkpoint/checkpoint-options.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
@@ -211,11 +211,13 @@ export class StreamLife implements Stoppable {
       thresholdMs,
       now: turns.now,
       clockMs: () => ports.clock.now(),
-      report: (info) => {
-        (role?.warn ?? ports.warn)(formatLoopBlocked(info));
-        this.listeners.post('onLoopBlocked', info);
-      },
+      report: role?.loopBlocked ?? ((info) => this.#loopBlocked(info)),
     });
+  }
+
+  #loopBlocked(info: LoopBlockedInfo): void {
+    this.#settings.ports.warn(formatLoopBlocked(info));
+    this.listeners.post('onLoopBlocked', info);
   }
 
   async #startWorkers(): Promise<WorkerGroup | undefined> {
@@ -224,7 +226,8 @@ export class StreamLife implements Stoppable {
     const { clock, warn } = ports;
     const { graph } = this.#program;
     const fail = (error: Error): void => this.#fail(error);
-    return WorkerGroup.start({ ...workers, graph, rdds: this.rdds, clock, random, warn, fail });
+    const loopBlocked = (info: LoopBlockedInfo): void => this.#loopBlocked(info);
+    return WorkerGroup.start({ ...workers, graph, rdds: this.rdds, clock, random, warn, loopBlocked, fail });
   }
 
   /** A tool asked for it; the program ends as if it had called stop(). */

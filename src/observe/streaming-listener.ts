@@ -133,7 +133,7 @@ export interface StreamingListener {
   onCheckpointCommitted?(info: CheckpointCommitInfo): void;
   /** The batch is through or has failed: see `failureReason`. */
   onBatchCompleted?(info: BatchInfo): void;
-  /** A function of the program held up this thread's event loop: at most once a minute for each operator. */
+  /** A function of the program held up the event loop of a thread: at most once a minute for each operator and thread. */
   onLoopBlocked?(info: LoopBlockedInfo): void;
   /** The last event, with the error that ended the stream. */
   onStreamingStopped?(error: Error | undefined): void;

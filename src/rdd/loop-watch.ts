@@ -227,7 +227,7 @@ function infoOf(
   heldMs: number,
 ): LoopBlockedInfo {
   const { batchId, batchTimeMs } = batch ?? {};
-  return { operators: places.map(operatorOf), batchId, batchTimeMs, partition, heldMs };
+  return { operators: places.map(operatorOf), batchId, batchTimeMs, partition, worker: undefined, heldMs };
 }
 
 function operatorOf({ name, origin }: Place): BlockingOperator {

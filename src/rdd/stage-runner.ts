@@ -80,6 +80,18 @@ export class StageRunner {
     return results;
   }
 
+  /** For a task that is run outside of a stage, as one for another thread. */
+  context(rdd: RDD<unknown>, partition: number, attempt = 0): TaskContext {
+    return {
+      partition,
+      attempt,
+      signal: this.#signal,
+      stageName: rdd.name,
+      turns: this.#turns,
+      watch: this.#watch?.task(rdd, partition),
+    };
+  }
+
   async #runTask<R>(
     rdd: RDD<unknown>,
     partition: number,
@@ -89,14 +101,7 @@ export class StageRunner {
       if (this.#signal.aborted) throw this.#cancelled(rdd);
       try {
         if (attempt > 0) await beforeRetry();
-        const context: TaskContext = {
-          partition,
-          attempt,
-          signal: this.#signal,
-          stageName: rdd.name,
-          turns: this.#turns,
-          watch: this.#watch?.task(rdd, partition),
-        };
+        const context = this.context(rdd, partition, attempt);
         return await runOnce(context, () => task(partition, context));
       } catch (error) {
         if (this.#signal.aborted) throw this.#cancelled(rdd);

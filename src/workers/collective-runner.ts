@@ -2,6 +2,7 @@ import { invariant, TidemarkError } from '../base/errors.ts';
 import { decodeValue } from '../base/value-codec.ts';
 import { shufflesOf } from '../rdd/in-process-runner.ts';
 import type { RDD } from '../rdd/rdd.ts';
+import { pushRows } from '../rdd/row-loops.ts';
 import type { ShuffleDependency, ShuffleOutputs } from '../rdd/shuffle-dependency.ts';
 import type { StageRunner } from '../rdd/stage-runner.ts';
 import { type JobRunner, runCollecting, TaskContext, type UpdateReceiver } from '../rdd/task.ts';
@@ -22,8 +23,6 @@ interface CollectiveRunnerFields {
   readonly links: readonly (Link | undefined)[];
   readonly exchange: Exchange;
   readonly stages: StageRunner;
-  /** Aborts when the work of this worker is not wanted any more. */
-  readonly signal: AbortSignal;
   /** Accumulators of the program. */
   readonly accumulators: () => readonly UpdateReceiver[];
   /** Takes what jobs of the program have added to accumulators. */
@@ -158,7 +157,7 @@ export class CollectiveRunner implements JobRunner {
     const home = partition % this.#count;
     const root = this.#rootOf.get(task);
     if (home === this.#fields.index || root === undefined || !isBound(rdd)) return rdd.pipe(partition, task, push);
-    return this.#fetch(this.#fields.links[home]!, root, rdd, partition, push as (row: unknown) => void);
+    return this.#fetch(this.#fields.links[home]!, root, rdd, partition, task, push as (row: unknown) => void);
   }
 
   async #fetch(
@@ -166,6 +165,7 @@ export class CollectiveRunner implements JobRunner {
     root: Root,
     rdd: RDD<unknown>,
     partition: number,
+    task: TaskContext,
     push: (row: unknown) => void,
   ): Promise<void> {
     const ordinal = this.#lineage(root).indexOf(rdd);
@@ -174,8 +174,8 @@ export class CollectiveRunner implements JobRunner {
     const reader = link.read('other', request);
     try {
       for (let block = await reader.next(); block !== undefined; block = await reader.next()) {
-        const rows = decodeRows(block);
-        for (let i = 0; i < rows.length; i++) push(rows[i]);
+        const done = pushRows(decodeRows(block), push, task);
+        if (done !== undefined) await done;
       }
     } catch (error) {
       reader.cancel();
@@ -357,8 +357,8 @@ export class CollectiveRunner implements JobRunner {
     }
   }
 
-  #context(root: Root, { name: stageName }: RDD<unknown>, partition: number): TaskContext {
-    const context: TaskContext = { partition, attempt: 0, signal: this.#fields.signal, stageName };
+  #context(root: Root, rdd: RDD<unknown>, partition: number): TaskContext {
+    const context = this.#fields.stages.context(rdd, partition);
     this.#rootOf.set(context, root);
     return context;
   }

@@ -1,5 +1,6 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { TidemarkError } from '../base/errors.ts';
+import type { LoopBlockedInfo } from '../base/loop-blocked.ts';
 import type { Updates } from './collective-runner.ts';
 import { fromErrorRecord } from './error-record.ts';
 import { diverged } from './exchange.ts';
@@ -12,6 +13,7 @@ export interface TeamHost {
   /** See shapeOf. */
   readonly shape: readonly string[];
   readonly warn: (text: string) => void;
+  readonly loopBlocked: (info: LoopBlockedInfo) => void;
   readonly readSource: (request: SourceRead) => Promise<Reading>;
   /** By the instance of a divided source in a worker. */
   readonly partTold: (worker: number, message: PartMessage) => void;
@@ -136,6 +138,9 @@ export class Team {
     switch (name) {
       case 'warn':
         this.#host.warn(argument as string);
+        return;
+      case 'loopBlocked':
+        this.#host.loopBlocked({ ...(argument as LoopBlockedInfo), worker: index });
         return;
       case 'unusable':
         this.#end(fromErrorRecord((argument as UnusableMessage).error));

@@ -1,5 +1,6 @@
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { TidemarkError, toError } from '../base/errors.ts';
+import type { LoopBlockedInfo } from '../base/loop-blocked.ts';
 import type { Random } from '../base/random.ts';
 import type { Turns } from '../base/turns.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
@@ -26,6 +27,8 @@ export interface WorkerGroupOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly warn: (text: string) => void;
+  /** A function of the program held up a worker. */
+  readonly loopBlocked: (info: LoopBlockedInfo) => void;
   /** Called once, when no worker threads can be had any more. */
   readonly fail: (error: Error) => void;
 }
@@ -179,10 +182,11 @@ export class WorkerGroup {
   }
 
   #newTeam(): Team {
-    const { count, module, random, warn } = this.#options;
+    const { count, module, random, warn, loopBlocked } = this.#options;
     return new Team(count, module, Math.floor(random.next() * 2 ** 32), {
       shape: this.#shape,
       warn,
+      loopBlocked,
       readSource: (request) => this.#readSource(request),
       partTold: (worker, message) => this.#lines.told(worker, message),
       count: (updates) => this.countOutside(updates),

@@ -1,3 +1,4 @@
+import type { LoopBlockedInfo } from '../base/loop-blocked.ts';
 import type { Random } from '../base/random.ts';
 import type { DStreamGraph } from '../dstream/graph.ts';
 import type { RddContext } from '../rdd/rdd-context.ts';
@@ -17,6 +18,8 @@ export interface WorkerRole {
   readonly random: Random;
   /** A warning of this thread: the driver's shows it. */
   readonly warn: (text: string) => void;
+  /** A function of the program held up this thread: the driver tells of it. */
+  readonly loopBlocked: (info: LoopBlockedInfo) => void;
   /** For the RDDs of one context: in this thread until its program is handed over, then together with the other workers. */
   createRunner(options: Omit<StageRunnerOptions, 'signal'>): JobRunner;
   /** Instead of a start. Resolves never: what the program does after a start is done on the driver's thread. */

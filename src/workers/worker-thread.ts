@@ -1,5 +1,6 @@
 import { SystemClock } from '../base/clock.ts';
 import { invariant, TidemarkError } from '../base/errors.ts';
+import type { LoopBlockedInfo } from '../base/loop-blocked.ts';
 import { type Random, SeededRandom } from '../base/random.ts';
 import { Batch, type Placement } from '../dstream/batch.ts';
 import type { StatefulNode } from '../dstream/stateful-node.ts';
@@ -87,6 +88,10 @@ export class WorkerThread implements WorkerRole {
     this.#driver.tell('warn', `Worker ${this.#index}: ${text}`);
   };
 
+  readonly loopBlocked = (info: LoopBlockedInfo): void => {
+    this.#driver.tell('loopBlocked', info);
+  };
+
   createRunner(options: Omit<StageRunnerOptions, 'signal'>): JobRunner {
     const runner = new SwitchedRunner({ ...options, signal: this.#cancel.signal });
     this.#runners.set(runner, runner);
@@ -114,7 +119,6 @@ export class WorkerThread implements WorkerRole {
       links: this.#peers,
       exchange: this.#exchange,
       stages: switched.stages,
-      signal: this.#cancel.signal,
       accumulators: () => rdds.programAccumulators,
       count: (updates) => this.#driver.tell('updates', updates),
     });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, describe, expect, test } from 'vitest';
+import { formatLoopBlocked, type LoopBlockedInfo } from '../../../src/base/loop-blocked.ts';
 import { StreamingContext, Time } from '../../../src/index.ts';
 import { ManualClock, MemoryStore, SeededRandom } from '../../../src/testing.ts';
 import { shareCompiledCode } from '../../support/compile-cache.ts';
@@ -100,11 +101,24 @@ test('all programs give on worker threads what they give in one thread', async (
   }
 });
 
-test('a function that blocks a worker is named in a warning with the number of the worker', async () => {
-  const { warnings } = await run('blocks', 'local[2]');
+test('a function that blocks a worker is named, in a warning and to listeners, with the number of the worker', async () => {
+  const running = await prepare('blocks', 'local[2]');
+  const events: LoopBlockedInfo[] = [];
+  running.ssc.addStreamingListener({ onLoopBlocked: (info) => void events.push(info) });
+  await running.ssc.start();
+  await running.driven.runTo(4000);
+  await running.driven.stop();
+  const { warnings } = running;
   expect(warnings.length).toBeGreaterThan(0);
   for (const text of warnings)
     expect(text).toMatch(/^Worker [01]: A function of map \(#2\) held up the event loop for \d+ ms/);
+  expect(events.map(formatLoopBlocked)).toEqual(warnings);
+  for (const { worker, operators, batchId, heldMs } of events) {
+    expect([0, 1]).toContain(worker);
+    expect(operators).toMatchObject([{ operator: 'map', streamId: 2 }]);
+    expect(batchId).toBeGreaterThan(0);
+    expect(heldMs).toBeGreaterThanOrEqual(100);
+  }
 });
 
 test('what a stateful operator takes in is partitioned in the workers', async () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SeededRandom } from '../../../src/base/random.ts';
+import { Turns } from '../../../src/base/turns.ts';
 import { InProcessRunner } from '../../../src/rdd/in-process-runner.ts';
 import type { RDD } from '../../../src/rdd/rdd.ts';
 import { RddContext } from '../../../src/rdd/rdd-context.ts';
@@ -71,6 +72,99 @@ describe('jobs on several workers give what one thread gives', () => {
     const rdd = lineage(inProcess());
     const expected = [await rdd.count(), await rdd.collectAsMap(), await rdd.first()];
     expect(results).toEqual([expected, expected, expected]);
+  });
+});
+
+test('a sort sends every row to one worker, and of the keys only a sample to all', async () => {
+  const rows = Array.from({ length: 24_000 }, (_, i) => ({ key: (i * 7919) % 24_000, text: 'x'.repeat(60) }));
+  const sort = (rdds: RddContext): RDD<unknown> =>
+    rdds.fromPartitions([0, 1, 2, 3, 4, 5].map((p) => rows.slice(p * 4000, (p + 1) * 4000))).sortBy(({ key }) => key);
+  const expected = await sort(inProcess()).collectPartitions();
+  expect(expected.flat()).toEqual(rows.toSorted((a, b) => a.key - b.key));
+  for (const part of expected) expect(part.length).toBeGreaterThan(3000);
+
+  const [found, sent] = await onWorkers(3, async (workers) => [
+    await readAtHome(workers, ({ rdds }) => sort(rdds)),
+    workers.reduce((sum, { sentBytes }) => sum + sentBytes(), 0),
+  ]);
+  expect(found).toEqual(expected);
+  // Two of three rows change worker; each is more than 70 bytes with its key.
+  const whole = rows.length * 70;
+  expect(sent).toBeGreaterThan(whole / 2);
+  expect(sent).toBeLessThan(whole);
+});
+
+describe('others have their turn', () => {
+  const rowMs = 0.5;
+  /** Work takes time on a clock of the worker's own; its turns are counted. */
+  class WorkClock {
+    ms = 0;
+    turned = 0;
+    readonly turns = new Turns({
+      now: () => this.ms,
+      yieldToLoop: async () => {
+        this.turned += 1;
+      },
+    });
+  }
+  const clocks = (): WorkClock[] => [new WorkClock(), new WorkClock()];
+  const pairs = (rdds: RddContext): RDD<readonly [string, number]> =>
+    rdds.fromPartitions([0, 1].map((p) => Array.from({ length: 1000 }, (_, i) => [`${p}-${i}`, i] as const)));
+
+  test('while rows are computed for another worker, and while that takes them', async () => {
+    const [reader, home] = clocks();
+    const { workers, close } = startInThread(2, (worker) => [reader!, home!][worker]!.turns);
+    try {
+      await readAtHome(workers, ({ rdds, index }) =>
+        pairs(rdds)
+          .reduceByKey((a, b) => a + b, 2)
+          .map((row) => {
+            if (index === 1) home!.ms += rowMs;
+            return row;
+          })
+          .coalesce(1)
+          .map((row) => {
+            if (index === 0) reader!.ms += rowMs;
+            return row;
+          }),
+      );
+    } finally {
+      close();
+    }
+    // A stretch is eight milliseconds; the home computes about a half of 2,000 rows, the reader takes all.
+    expect(home!.turned).toBeGreaterThan(900 * (rowMs / 32));
+    expect(reader!.turned).toBeGreaterThan(2000 * (rowMs / 32));
+  });
+
+  test('while rows are computed again', async () => {
+    const [clock, other] = clocks();
+    let failures = 1;
+    let tries = 0;
+    let turnedBefore = 0;
+    const { workers, close } = startInThread(2, (worker) => [clock!, other!][worker]!.turns);
+    try {
+      await readAtHome(workers, ({ rdds, index }) =>
+        pairs(rdds)
+          .map(([key, value]) => {
+            if (index === 0) {
+              tries += 1;
+              clock!.ms += rowMs;
+            }
+            return [key.slice(2), value] as [string, number];
+          })
+          .reduceByKey((a, b) => {
+            if (index === 0 && failures-- === 1) {
+              turnedBefore = clock!.turned;
+              throw new Error('half merged');
+            }
+            return a + b;
+          }, 2),
+      );
+    } finally {
+      close();
+    }
+    expect(tries).toBe(2000);
+    expect(clock!.turned - turnedBefore).toBeGreaterThan(1000 * (rowMs / 32));
   });
 });
 

@@ -1,5 +1,6 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { SeededRandom } from '../../../src/base/random.ts';
+import type { Turns } from '../../../src/base/turns.ts';
 import { RddContext } from '../../../src/rdd/rdd-context.ts';
 import { StageRunner } from '../../../src/rdd/stage-runner.ts';
 import type { JobRunner } from '../../../src/rdd/task.ts';
@@ -13,6 +14,8 @@ export interface InThreadWorker {
   readonly index: number;
   readonly rdds: RddContext;
   readonly runner: CollectiveRunner;
+  /** Bytes of blocks it has sent to the others. */
+  readonly sentBytes: () => number;
 }
 
 export interface InThreadWorkers {
@@ -22,7 +25,7 @@ export interface InThreadWorkers {
   close(): void;
 }
 
-export function startInThread(count: number): InThreadWorkers {
+export function startInThread(count: number, turns?: (worker: number) => Turns): InThreadWorkers {
   const ports = Array.from({ length: count }, () => new Array<MessagePort | undefined>(count).fill(undefined));
   for (let a = 0; a < count; a++) {
     for (let b = a + 1; b < count; b++) {
@@ -32,9 +35,17 @@ export function startInThread(count: number): InThreadWorkers {
     }
   }
   const workers = ports.map((own, index): InThreadWorker => {
+    let sentBytes = 0;
+    const counted = (port: MessagePort): ChannelEnd => ({
+      on: (event, listener) => port.on(event, listener),
+      postMessage: (message, transfer = []) => {
+        for (const { byteLength } of transfer) sentBytes += byteLength;
+        port.postMessage(message, [...transfer]);
+      },
+    });
     const links = own.map((port, from) => {
       if (port === undefined) return undefined;
-      return new Link(port as unknown as ChannelEnd, {
+      return new Link(counted(port), {
         call: async () => undefined,
         tell: (name, message) => exchange.receive(from, name as 'blocks' | 'done', message),
         read: (_name, request) => runner.readOther(request),
@@ -45,8 +56,7 @@ export function startInThread(count: number): InThreadWorkers {
       index,
       links,
       exchange,
-      stages: new StageRunner(),
-      signal: new AbortController().signal,
+      stages: new StageRunner({ turns: turns?.(index) }),
       accumulators: () => rdds.programAccumulators,
       count: () => {},
     });
@@ -57,7 +67,7 @@ export function startInThread(count: number): InThreadWorkers {
       nameShuffle: () => `shuffle ${shuffles++}`,
     };
     const rdds = new RddContext({ runner: named, random: new SeededRandom(7) });
-    return { index, rdds, runner };
+    return { index, rdds, runner, sentBytes: () => sentBytes };
   });
   return {
     workers,
