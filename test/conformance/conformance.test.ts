@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { behaviours as streamBehaviours } from './behaviours.ts';
 import { engineBehaviours } from './behaviours-engine.ts';
+import { rddBehaviours } from './behaviours-rdd.ts';
 import { differences } from './differences.ts';
 import { eventHubsBehaviours, eventHubsCases, eventHubsOperations } from './event-hubs.ts';
 import { engineCases, engineOperations } from './operations-engine.ts';
@@ -16,7 +17,7 @@ import { runPipeline } from './support/run-pipeline.ts';
 
 type RowCheck = (row: Row, sparkCase: SparkCase, functions: CaseFunctions) => unknown;
 
-const behaviours = { ...streamBehaviours, ...engineBehaviours, ...eventHubsBehaviours };
+const behaviours = { ...streamBehaviours, ...rddBehaviours, ...engineBehaviours, ...eventHubsBehaviours };
 const wholeCases = { ...streamCases, ...engineCases, ...eventHubsCases };
 const rowOperations: Readonly<Record<string, RowCheck>> = {
   ...rddOperations,

@@ -1,9 +1,16 @@
+import { threadId } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
+import { StreamingContext } from '../../src/index.ts';
+import { ManualClock, MemoryStore, SeededRandom } from '../../src/testing.ts';
 import { shareCompiledCode } from '../support/compile-cache.ts';
+import { DrivenStream } from '../support/driven-stream.ts';
+import { rddBehaviours } from './behaviours-rdd.ts';
 import { differences } from './differences.ts';
+import { rddOperations } from './operations-rdd.ts';
 import { caseModule } from './support/case-worker.ts';
 import { loadCaseFiles, type SparkCase } from './support/cases.ts';
 import { expectData } from './support/expect-data.ts';
+import { type CheckedByThread, createRddCases, rddChecks } from './support/rdd-case-worker.ts';
 import { type NamedCase, runPipeline, runTogether } from './support/run-pipeline.ts';
 
 shareCompiledCode();
@@ -12,8 +19,6 @@ shareCompiledCode();
 const onTheDriver: Readonly<Record<string, string>> = {
   behaviour:
     "tells of the life of a context, its checkpoint or its listeners, which are the driver's; written by hand, with variables of the test",
-  rdd: 'RDDs made outside a graph are computed by the thread that made them; test/unit/workers compares lineages',
-  pairRdd: 'the same',
   partitioner: 'a function of its arguments',
   slice: 'reads remembered batches on the driver',
   'window.validation': 'refused while the graph is built',
@@ -48,6 +53,7 @@ const cases = loadCaseFiles().flatMap((file) =>
   file.cases.map((sparkCase): NamedCase => ({ sparkCase, functions: file.functions })),
 );
 const isPipeline = ({ params }: SparkCase): boolean => params?.pipeline !== undefined;
+const isOfRdds = ({ id, operation = '' }: SparkCase): boolean => id in rddBehaviours || operation in rddOperations;
 const isBuilt = ({ id }: SparkCase): boolean => (differences[id]?.kind ?? 'differs') === 'differs';
 const pipelines = cases.filter(({ sparkCase }) => isPipeline(sparkCase) && isBuilt(sparkCase));
 const restarting = pipelines.filter(({ sparkCase }) => sparkCase.params!.restartAfterBatches !== undefined);
@@ -55,6 +61,19 @@ const byInterval = Map.groupBy(
   pipelines.filter((named) => !restarting.includes(named)),
   ({ sparkCase }) => sparkCase.params!.batchMs!,
 );
+
+async function rddCases(found: (of: readonly CheckedByThread[]) => void): Promise<{
+  readonly ssc: StreamingContext;
+  readonly driven: DrivenStream;
+}> {
+  const clock = new ManualClock(0);
+  const environment = { clock, random: new SeededRandom(0) };
+  const module = new URL('./support/rdd-case-worker.ts', import.meta.url);
+  const ssc = await StreamingContext.getOrCreate(new MemoryStore({ clock }), () =>
+    createRddCases(found, { environment, master: 'local[2]', module: module.href }),
+  );
+  return { ssc, driven: new DrivenStream(ssc, clock, 1000) };
+}
 
 function kindOf({ operation }: SparkCase): string | undefined {
   const name = operation ?? 'behaviour';
@@ -90,8 +109,24 @@ describe('cases of Spark with the graph on two worker threads', () => {
     60_000,
   );
 
+  test('RDDs made in a function of transform, with the actions called there', async () => {
+    const found: CheckedByThread[] = [];
+    const { ssc, driven } = await rddCases((of) => found.push(...of));
+    await ssc.start();
+    await driven.runTo(1000);
+    await driven.stop();
+    // Every partition of the stream says what its own thread has found; the driver's is none of them.
+    expect(new Set(found.map(({ thread }) => thread)).size).toBe(2);
+    for (const { thread, checks } of found) {
+      expect(thread).not.toBe(threadId);
+      expect(checks.map(({ id, row }) => [id, row])).toEqual(rddChecks().map(({ id, row }) => [id, row]));
+      expect(checks.filter(({ failure }) => failure !== undefined)).toEqual([]);
+    }
+    expect(rddChecks().length).toBeGreaterThan(130);
+  }, 60_000);
+
   test('every other case says why worker threads have no part in it', () => {
-    const others = cases.filter(({ sparkCase }) => !isPipeline(sparkCase));
+    const others = cases.filter(({ sparkCase }) => !isPipeline(sparkCase) && !isOfRdds(sparkCase));
     expect(
       others.filter(({ sparkCase }) => kindOf(sparkCase) === undefined).map(({ sparkCase }) => sparkCase.id),
     ).toEqual([]);

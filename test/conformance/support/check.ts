@@ -3,10 +3,18 @@ import { TidemarkError } from '../../../src/index.ts';
 import { InProcessRunner } from '../../../src/rdd/in-process-runner.ts';
 import type { RDD } from '../../../src/rdd/rdd.ts';
 import { RddContext } from '../../../src/rdd/rdd-context.ts';
+import type { JobRunner } from '../../../src/rdd/task.ts';
 import { normalise } from './compare.ts';
 
+let runnerOfAll: JobRunner | undefined;
+
+/** From now on RDDs of cases are computed by it: that of a program, whichever threads that has. */
+export function computeWith(runner: JobRunner): void {
+  runnerOfAll = runner;
+}
+
 export function rddContext(defaultParallelism?: number): RddContext {
-  return new RddContext({ runner: new InProcessRunner(), defaultParallelism });
+  return new RddContext({ runner: runnerOfAll ?? new InProcessRunner(), defaultParallelism });
 }
 
 /** A method the case needs. Missing: the case fails, naming it. */
