@@ -4,34 +4,35 @@ import { StreamingContext } from '../../src/index.ts';
 import { ManualClock, MemoryStore, SeededRandom } from '../../src/testing.ts';
 import { shareCompiledCode } from '../support/compile-cache.ts';
 import { DrivenStream } from '../support/driven-stream.ts';
+import { behaviours } from './behaviours.ts';
+import { engineBehaviours } from './behaviours-engine.ts';
 import { rddBehaviours } from './behaviours-rdd.ts';
 import { differences } from './differences.ts';
 import { rddOperations } from './operations-rdd.ts';
+import { streamCases } from './operations-stream.ts';
 import { caseModule } from './support/case-worker.ts';
 import { loadCaseFiles, type SparkCase } from './support/cases.ts';
+import { computeWith } from './support/check.ts';
 import { expectData } from './support/expect-data.ts';
 import { type CheckedByThread, createRddCases, rddChecks } from './support/rdd-case-worker.ts';
 import { type NamedCase, runPipeline, runTogether } from './support/run-pipeline.ts';
+import { onWorkerThreads } from './support/threads-of-case.ts';
 
 shareCompiledCode();
 
 /** Cases that no worker thread can have a part in, by what their id or operation begins with. */
 const onTheDriver: Readonly<Record<string, string>> = {
-  behaviour:
-    "tells of the life of a context, its checkpoint or its listeners, which are the driver's; written by hand, with variables of the test",
+  behaviour: 'has a test of its own where its feature is tested',
   partitioner: 'a function of its arguments',
-  slice: 'reads remembered batches on the driver',
   'window.validation': 'refused while the graph is built',
-  mapWithState: "the record a state becomes, which is the driver's",
-  State: 'the object a function of mapWithState is given, on the driver',
+  mapWithState: 'its function tells the test what it was given, in variables',
+  State: 'the same',
   pid: "back-pressure is the driver's",
   rateLimiter: 'a class of receivers',
-  recurringTimer: "the batch clock is the driver's",
   timerAlignment: "the batch clock is the driver's",
   reschedule: "the batch clock is the driver's",
   time: 'a value',
   duration: 'a value',
-  inputInfo: 'what the driver knows of its inputs',
   fileStream: 'files are chosen by the driver',
   fileName: 'names that the driver gives',
   checkpoint: "the checkpoint is the driver's",
@@ -49,11 +50,31 @@ const onTheDriver: Readonly<Record<string, string>> = {
   print: 'printed by the driver',
 };
 
+/** Checks written by hand that begin or end before there are threads, or look at what only one of them sees. */
+const checkedOnTheDriver: Readonly<Record<string, string>> = {
+  'basic.slice-has-not-been-initialized': 'ends before a start',
+  'pid.with-some-accumulated-and-some-positive-error-i-0-stay-below-the': 'a class',
+  'rddckpt.rdd-checkpoint-without-directory': 'RDD.checkpoint has no effect in worker threads',
+  'timer.basic': "the batch clock is the driver's",
+  'ratectl.ratecontroller-rate-controller-publishes-updates-after-batches-c': "back-pressure is the driver's",
+  'inputinfo.report-and-get-input-info': 'what the driver knows of its inputs',
+  'listener.batch-info-reporting': "listeners are the driver's",
+  'listener.onbatchcompleted-with-failed-batch-and-multiple-failed-jobs':
+    'the same check as derived-from-spark-code.failed-output-operation-single-output',
+  'ssc.start-multiple-times': 'the second start is one of the driver alone',
+  'ssc.awaittermination-after-stop': 'waits on the driver',
+  'ssc.awaitterminationortimeout': 'waits on the driver',
+  'ssc.getactiveorcreate-with-checkpoint': 'looks for the active context of the driver',
+};
+
+const handWritten: Readonly<Record<string, () => Promise<void>>> = { ...behaviours, ...engineBehaviours };
+
 const cases = loadCaseFiles().flatMap((file) =>
   file.cases.map((sparkCase): NamedCase => ({ sparkCase, functions: file.functions })),
 );
 const isPipeline = ({ params }: SparkCase): boolean => params?.pipeline !== undefined;
 const isOfRdds = ({ id, operation = '' }: SparkCase): boolean => id in rddBehaviours || operation in rddOperations;
+const isHandWritten = ({ id, operation = '' }: SparkCase): boolean => id in handWritten || operation === 'slice';
 const isBuilt = ({ id }: SparkCase): boolean => (differences[id]?.kind ?? 'differs') === 'differs';
 const pipelines = cases.filter(({ sparkCase }) => isPipeline(sparkCase) && isBuilt(sparkCase));
 const restarting = pipelines.filter(({ sparkCase }) => sparkCase.params!.restartAfterBatches !== undefined);
@@ -115,6 +136,7 @@ describe('cases of Spark with the graph on two worker threads', () => {
     await ssc.start();
     await driven.runTo(1000);
     await driven.stop();
+    computeWith(undefined);
     // Every partition of the stream says what its own thread has found; the driver's is none of them.
     expect(new Set(found.map(({ thread }) => thread)).size).toBe(2);
     for (const { thread, checks } of found) {
@@ -125,13 +147,35 @@ describe('cases of Spark with the graph on two worker threads', () => {
     expect(rddChecks().length).toBeGreaterThan(130);
   }, 60_000);
 
+  test.each(
+    cases.flatMap(({ sparkCase }) =>
+      isHandWritten(sparkCase) && !(sparkCase.id in checkedOnTheDriver) ? [sparkCase] : [],
+    ),
+  )(
+    '$id',
+    async (sparkCase) => {
+      const { id, operation = '' } = sparkCase;
+      await onWorkerThreads(id, handWritten[id] ?? (() => streamCases[operation]!(sparkCase)));
+    },
+    60_000,
+  );
+
   test('every other case says why worker threads have no part in it', () => {
-    const others = cases.filter(({ sparkCase }) => !isPipeline(sparkCase) && !isOfRdds(sparkCase));
+    const others = cases.filter(
+      ({ sparkCase }) => !isPipeline(sparkCase) && !isOfRdds(sparkCase) && !isHandWritten(sparkCase),
+    );
     expect(
       others.filter(({ sparkCase }) => kindOf(sparkCase) === undefined).map(({ sparkCase }) => sparkCase.id),
     ).toEqual([]);
     const used = new Set(others.map(({ sparkCase }) => kindOf(sparkCase)));
     expect(Object.keys(onTheDriver).filter((kind) => !used.has(kind))).toEqual([]);
+    const checked = new Set(
+      cases
+        .map(({ sparkCase }) => sparkCase)
+        .filter(isHandWritten)
+        .map(({ id }) => id),
+    );
+    expect(Object.keys(checkedOnTheDriver).filter((id) => !checked.has(id))).toEqual([]);
     expect(pipelines.length).toBeGreaterThan(40);
   });
 });

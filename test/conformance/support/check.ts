@@ -8,8 +8,8 @@ import { normalise } from './compare.ts';
 
 let runnerOfAll: JobRunner | undefined;
 
-/** From now on RDDs of cases are computed by it: that of a program, whichever threads that has. */
-export function computeWith(runner: JobRunner): void {
+/** From now on RDDs of cases are computed by it: that of a program, whichever threads that has. Undefined: in this thread. */
+export function computeWith(runner: JobRunner | undefined): void {
   runnerOfAll = runner;
 }
 

@@ -2,6 +2,7 @@ import { type DStream, Milliseconds, StreamingContext, type StreamingContextOpti
 import { ManualClock, MemoryStore, SeededRandom } from '../../../src/testing.ts';
 import { DrivenStream } from '../../support/driven-stream.ts';
 import { CaseSource } from './case-source.ts';
+import { nextContext, nothing } from './threads-of-case.ts';
 
 export interface SimpleStream {
   readonly ssc: StreamingContext;
@@ -26,7 +27,11 @@ export async function simpleStream<T>(
   define: (rows: DStream<T>, ssc: StreamingContext) => void,
   options: SimpleOptions = {},
 ): Promise<SimpleStream> {
-  const { batchMs = 1000, numPartitions = 2, after, startMs = 0, hasCheckpoint = true, ...rest } = options;
+  const threads = nextContext();
+  if (threads.isOther) return nothing();
+  const { batchMs = 1000, numPartitions = 2, startMs = 0, hasCheckpoint = true, after: before, ...given } = options;
+  const after = threads.hasPast ? before : undefined;
+  const rest = { ...given, ...threads.options };
   const clock = after?.clock ?? new ManualClock(startMs);
   const store = after?.store ?? new MemoryStore({ clock });
   const printed: string[] = [];
