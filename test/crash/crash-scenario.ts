@@ -46,6 +46,7 @@ export async function runScenario(
   crashes: readonly Crash[],
   checkpoint: Partial<CheckpointOptions>,
   downtimeMs = 0,
+  threads?: CrashThreads,
 ): Promise<Outcome> {
   const clock = new ManualClock(0);
   const topic = readings();
@@ -54,6 +55,8 @@ export async function runScenario(
   const written: Record<string, string> = {};
   const passed = new Map<CrashPoint, number>();
   const pending = [...crashes];
+
+  const parts = { clock, topic, outputUrl, written };
 
   const life = async (): Promise<'finished' | 'crashed'> => {
     const seen = new Map<CrashPoint, number>();
@@ -70,7 +73,7 @@ export async function runScenario(
     };
     try {
       const context = await StreamingContext.getOrCreate(store, () =>
-        program({ clock, topic, crashHook, outputUrl, written, checkpoint, seed: crashes.length - pending.length }),
+        program({ ...parts, crashHook, checkpoint, threads, seed: crashes.length - pending.length }),
       );
       const driven = new DrivenStream(context, clock, 1000);
       await context.start();
@@ -107,18 +110,47 @@ interface ProgramParts {
   readonly written: Record<string, string>;
   readonly checkpoint: Partial<CheckpointOptions>;
   readonly seed: number;
+  readonly threads?: CrashThreads | undefined;
+}
+
+/** Where the graph is computed, and which threads read the topic. */
+export interface CrashThreads {
+  readonly master: string;
+  readonly born: 'workers' | 'driver';
+}
+
+/** The same program in a worker thread: all of it that matters there follows from the name of its output. */
+export function programOfWorker(outputUrl: string, born: CrashThreads['born']): StreamingContext {
+  const threads: CrashThreads = { master: 'local', born };
+  const clock = new ManualClock(0);
+  return program({
+    clock,
+    topic: readings(),
+    crashHook: () => {},
+    outputUrl,
+    written: {},
+    checkpoint: {},
+    seed: 0,
+    threads,
+  });
 }
 
 function program(parts: ProgramParts): StreamingContext {
-  const { clock, topic, crashHook, outputUrl, written, checkpoint } = parts;
+  const { clock, topic, crashHook, outputUrl, written, checkpoint, threads } = parts;
+  const query = new URLSearchParams({ outputUrl, born: threads?.born ?? 'driver' });
   const ssc = new StreamingContext({
+    master: threads?.master,
+    module: `${new URL('./crash-worker.ts', import.meta.url).href}?${query}`,
     appName: 'crash-suite',
     batchInterval: Seconds(1),
     defaultParallelism: 3,
     checkpoint,
     environment: { clock, crashHook, random: new SeededRandom(parts.seed), print: () => {} },
   });
-  const rows = ssc.sourceStream(topic.source(), { uid: 'readings' });
+  const source = topic.source();
+  // Every thread has the same rows.
+  if (threads?.born === 'workers') Object.assign(source, { startReading: async () => {} });
+  const rows = ssc.sourceStream(source, { uid: 'readings' });
 
   rows
     .updateStateByKey(
