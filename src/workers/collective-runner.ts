@@ -12,6 +12,7 @@ import type { Exchange, SentBlocks, StepOutcome } from './exchange.ts';
 import { ExchangedOutputs, type Root } from './exchanged-outputs.ts';
 import { isBound, lineageOf, signatureOf } from './lineage.ts';
 import type { Link, Reading } from './link.ts';
+import { refusedInTask, refusedOutside } from './refused-actions.ts';
 import { currentScope } from './scopes.ts';
 
 /** What tasks have added to accumulators of the program, by their number in it. */
@@ -389,20 +390,4 @@ async function blocksOf(rdd: RDD<unknown>, partition: number, context: TaskConte
   const writer = new BlockWriter(rdd.name);
   await rdd.pipe(partition, context, writer.push);
   return { blocks: writer.finish() };
-}
-
-function refusedInTask(rdd: RDD<unknown>): TidemarkError {
-  return new TidemarkError(
-    'GRAPH_INVALID',
-    `An action on '${rdd.name}' is called inside a task. Tasks of worker threads run on one thread each, and an action ` +
-      'needs all of them: join the RDDs instead, or collect what is needed before the task.',
-  );
-}
-
-function refusedOutside(rdd: RDD<unknown>): TidemarkError {
-  return new TidemarkError(
-    'GRAPH_INVALID',
-    `An action on '${rdd.name}' is called in a worker thread, outside the functions of the graph. Call it on the driver's ` +
-      'thread (isMainThread of node:worker_threads), or in a function of transform.',
-  );
 }
