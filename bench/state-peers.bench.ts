@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Packr } from 'msgpackr';
 import { hashKey, keyIdentity } from '../src/base/canonical-key.ts';
 import { SeededRandom } from '../src/base/random.ts';
+import { ownValue } from '../src/state/pane.ts';
 import type { Bench } from './bench.ts';
 import { median } from './median.ts';
 import { installStores, loadStore } from './peers/stores.ts';
@@ -41,7 +42,8 @@ function ourTable(): Store {
         const key = keyOf(i);
         const id = keyIdentity(key);
         const partition = state.partition(hashKey(key) % partitions);
-        partition.put(0, id, key, next(partition.get(0, id)!.value as Device, n));
+        const cell = partition.get(0, id)!;
+        partition.put(0, id, key, next(ownValue(cell) as Device, n), 0, cell);
       }
       state.seal();
       state.merge();

@@ -2,10 +2,10 @@ import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { ByteWriter } from '../src/base/byte-writer.ts';
 import { hashKey, keyIdentity } from '../src/base/canonical-key.ts';
 import { sha256Hex } from '../src/base/checksum.ts';
-import { copyPlain } from '../src/base/plain-data.ts';
 import { SeededRandom } from '../src/base/random.ts';
 import { Turns as EngineTurns, keysPerStep, type Steps } from '../src/base/turns.ts';
 import { MapWithStateNode, StateSpec } from '../src/dstream/map-with-state.ts';
+import { ownValue } from '../src/state/pane.ts';
 import { writeEntry } from '../src/state/state-codec.ts';
 import type { StatePartition } from '../src/state/state-partition.ts';
 import type { StateTable } from '../src/state/state-table.ts';
@@ -180,8 +180,9 @@ async function table(
 function* update(partition: StatePartition, keys: readonly string[], n: number): Steps {
   for (const [index, key] of keys.entries()) {
     const id = keyIdentity(key);
-    const value = copyPlain(partition.get(0, id)!.value) as Device;
-    partition.put(0, id, key, { ...value, sum: value.sum + 1.5, count: value.count + 1, lastMs: n });
+    const cell = partition.get(0, id)!;
+    const value = ownValue(cell) as Device;
+    partition.put(0, id, key, { ...value, sum: value.sum + 1.5, count: value.count + 1, lastMs: n }, 0, cell);
     if ((index + 1) % keysPerStep === 0) yield;
   }
 }

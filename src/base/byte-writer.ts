@@ -111,6 +111,26 @@ export class ByteWriter {
     if (capacity > this.#buffer.length) this.#grow(capacity);
   }
 
+  /**
+   * The buffer, with room for `bytes` from `at` on: for codecs that write in place. What stands before `at` is kept. Valid
+   * until more room is asked for; what was written counts with {@link endAt}.
+   */
+  roomAt(at: number, bytes: number): Buffer {
+    const needed = at + bytes;
+    if (needed > this.#buffer.length) this.#grow(Math.max(needed, this.#buffer.length * 2), at);
+    return this.#buffer;
+  }
+
+  /** Over the same bytes as the buffer. */
+  get data(): DataView {
+    return this.#data;
+  }
+
+  /** From now on so many bytes count as written. */
+  endAt(length: number): void {
+    this.#length = length;
+  }
+
   /** Forgets what was written and keeps the buffer. */
   reset(): void {
     this.#length = 0;
@@ -136,9 +156,9 @@ export class ByteWriter {
     if (needed > this.#buffer.length) this.#grow(Math.max(needed, this.#buffer.length * 2));
   }
 
-  #grow(capacity: number): void {
+  #grow(capacity: number, kept: number = this.#length): void {
     const grown = Buffer.alloc(capacity);
-    grown.set(this.#buffer.subarray(0, this.#length));
+    grown.set(this.#buffer.subarray(0, kept));
     this.#buffer = grown;
     this.#data = new DataView(grown.buffer, grown.byteOffset, grown.byteLength);
   }

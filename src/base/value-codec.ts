@@ -4,13 +4,16 @@ import type { ByteWriter } from './byte-writer.ts';
 import { depthMax, isForbiddenName } from './data-path.ts';
 import { TidemarkError } from './errors.ts';
 import { scanPacked } from './packed-scan.ts';
+import { notPlain, readPlain } from './plain-reader.ts';
+import { writePlain } from './plain-writer.ts';
 import { classOf, refuseValue } from './value-check.ts';
 import { escapeValue, unescapeValue } from './value-escape.ts';
 
 /**
  * Stores plain data as bytes: every value comes back equal (`equalPlain`) or is refused with its path.
  *
- * Form: MessagePack written by msgpackr, equal input gives equal bytes. What MessagePack cannot carry (-0, NaN, holes,
+ * Form: MessagePack as msgpackr writes it, equal input gives equal bytes. Small values of the common kinds are written and
+ * read by our own code (plain-writer.ts, plain-reader.ts), the others by msgpackr. What MessagePack cannot carry (-0, NaN, holes,
  * Map, Set, Date, typed arrays, large bigints, ill-formed strings) is escaped (value-escape.ts), and the bytes then
  * begin with 0xc1, which no MessagePack value does. Nothing is registered with msgpackr: its extensions are global to the process.
  *
@@ -77,7 +80,8 @@ export function checkValueAt(bytes: Uint8Array, start: number, end: number): voi
 export function decodeValueAt(buffer: Buffer, start: number, end: number): unknown {
   if (buffer[start] === escapedMark) return decodeValue(buffer.subarray(start, end));
   try {
-    return plainUnpackr.unpack(buffer, { start, end });
+    const value = readPlain(buffer, start, end);
+    return value === notPlain ? plainUnpackr.unpack(buffer, { start, end }) : value;
   } catch {
     // Decoded alone it is the same value or the same damage, with the right message.
     return decodeValue(buffer.subarray(start, end));
@@ -93,6 +97,7 @@ function damaged(size: number, cause: unknown): TidemarkError {
 /** Appends the value with its length. @throws as encodeValue */
 export function writeValue(writer: ByteWriter, value: unknown, options?: EncodeOptions): void {
   const bytesMax = options?.bytesMax ?? bytesMaxDefault;
+  if (writePlain(writer, value, bytesMax)) return;
   if (isEscapeNeeded(value, bytesMax)) {
     writer.bytes(encodeValue(value, options));
   } else {

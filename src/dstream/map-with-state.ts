@@ -5,6 +5,7 @@ import type { Duration, Time } from '../base/time.ts';
 import { keysPerStep, type Steps } from '../base/turns.ts';
 import type { Partitioner } from '../rdd/partitioner.ts';
 import type { RDD } from '../rdd/rdd.ts';
+import { ownValue } from '../state/pane.ts';
 import type { Cell, StatePartition } from '../state/state-partition.ts';
 import { type SchemaOption, ValueSchema } from '../state/state-schema.ts';
 import type { Batch } from './batch.ts';
@@ -230,6 +231,8 @@ class StateSlot<S> implements State<S> {
   readonly #committed: Cell | undefined;
   readonly #timingOut: boolean;
   #value: S | undefined;
+  /** The value was taken from the committed cell, or given. */
+  #hasValue = false;
   #exists: boolean;
   #removedInCall = false;
 
@@ -238,7 +241,6 @@ class StateSlot<S> implements State<S> {
     this.#committed = committed;
     this.#timingOut = timingOut;
     this.#exists = committed !== undefined;
-    this.#value = copyPlain(committed?.value) as S | undefined;
   }
 
   beginCall(): void {
@@ -251,10 +253,16 @@ class StateSlot<S> implements State<S> {
 
   get(): S {
     if (!this.#exists) throw this.#refused('get', 'the key has no state; use getOption() or exists()');
-    return this.#value as S;
+    return this.#own() as S;
   }
 
   getOption(): S | undefined {
+    return this.#own();
+  }
+
+  #own(): S | undefined {
+    if (!this.#hasValue && this.#committed !== undefined) this.#value = ownValue(this.#committed) as S;
+    this.#hasValue = true;
     return this.#value;
   }
 
@@ -263,6 +271,7 @@ class StateSlot<S> implements State<S> {
     if (this.#timingOut) throw this.#refused('update', 'it is timing out');
     if (state === undefined) throw this.#refused('update', 'undefined is no state; use remove()');
     this.#value = state;
+    this.#hasValue = true;
     this.#exists = true;
   }
 
@@ -270,6 +279,7 @@ class StateSlot<S> implements State<S> {
     if (this.#removedInCall) throw this.#refused('remove', 'it was removed already');
     if (this.#timingOut) throw this.#refused('remove', 'it is timing out, and removed after this call anyway');
     this.#value = undefined;
+    this.#hasValue = true;
     this.#exists = false;
     this.#removedInCall = true;
   }
@@ -285,8 +295,10 @@ class StateSlot<S> implements State<S> {
       if (committed !== undefined) state.remove(0, id);
       return;
     }
-    if (committed !== undefined && committed.timeMs === touchMs && equalPlain(this.#value, committed.value)) return;
-    state.put(0, id, this.#key, this.#value, touchMs);
+    if (committed !== undefined && committed.timeMs === touchMs) {
+      if (!this.#hasValue || equalPlain(this.#value, committed.value)) return;
+    }
+    state.put(0, id, this.#key, this.#own(), touchMs, committed);
   }
 
   #refused(call: string, reason: string): TidemarkError {

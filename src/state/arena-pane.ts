@@ -17,7 +17,7 @@ import {
   type StoredCell,
   type Summand,
 } from './pane.ts';
-import { readBody, schemaAt, writeGap } from './state-codec.ts';
+import { type EntryBody, readBody, writeGap } from './state-codec.ts';
 
 /** A pane as encoded bytes, an arena per bucket: for many keys. Values are decoded when they are read. */
 export class ArenaPane implements Pane {
@@ -41,8 +41,9 @@ export class ArenaPane implements Pane {
   get(id: KeyIdentity): StoredCell | undefined {
     const keyHash = hashIdentity(id);
     const arena = this.#arenas[bucketOf(keyHash)];
-    const slot = arena?.find(keyHash, id) ?? -1;
-    return slot < 0 ? undefined : new ArenaCell(arena!, slot, id);
+    if (arena === undefined) return undefined;
+    const slot = arena.find(keyHash, id);
+    return slot < 0 ? undefined : new ArenaCell(arena, slot, keyHash, id);
   }
 
   stampOf(id: KeyIdentity, stamp: Stamp): boolean {
@@ -53,6 +54,10 @@ export class ArenaPane implements Pane {
     stampAt(arena!, slot, stamp);
     stamp.keyHash = keyHash;
     return true;
+  }
+
+  isCurrent(keyHash: number, epoch: number): boolean {
+    return this.#arenas[bucketOf(keyHash)]?.epoch === epoch;
   }
 
   set(id: KeyIdentity, entry: NewEntry): void {
@@ -130,7 +135,7 @@ export class ArenaPane implements Pane {
     yield* mergeRuns(runs, byOrdinal, ({ arena, items, at }) => {
       const slot = items[at]!;
       const id = idAt(arena, slot);
-      visit(id, new ArenaCell(arena, slot, id));
+      visit(id, new ArenaCell(arena, slot, arena.keyHashOf(slot), id));
     });
   }
 
@@ -152,10 +157,7 @@ export class ArenaPane implements Pane {
     const ids: KeyIdentity[] = [];
     const arena = this.#arenas[bucket];
     for (const slot of arena?.slots() ?? []) {
-      const start = arena!.startOf(slot);
-      const keyEnd = skipKeyAt(arena!.bytes, start);
-      if (schemaAt(arena!.bytes, keyEnd) === version) continue;
-      ids.push(identityAt(arena!.bytes, start, keyEnd));
+      if (arena!.schemaOf(slot) !== version) ids.push(idAt(arena!, slot));
       if (ids.length === max) break;
     }
     return ids;
@@ -198,14 +200,18 @@ export class ArenaPane implements Pane {
 /** An entry where it lies; decoded when it is looked at. */
 class ArenaCell implements StoredCell {
   readonly #arena: EntryArena;
-  readonly #start: number;
+  readonly #slot: number;
+  readonly #keyHash: number;
   readonly #id: KeyIdentity;
-  #body: { readonly value: unknown; readonly timeMs: number; readonly schema: number } | undefined;
+  readonly #epoch: number;
+  #body: EntryBody | undefined;
 
-  constructor(arena: EntryArena, slot: number, id: KeyIdentity) {
+  constructor(arena: EntryArena, slot: number, keyHash: number, id: KeyIdentity) {
     this.#arena = arena;
-    this.#start = arena.startOf(slot);
+    this.#slot = slot;
+    this.#keyHash = keyHash;
     this.#id = id;
+    this.#epoch = arena.epoch;
   }
 
   get key(): unknown {
@@ -221,12 +227,24 @@ class ArenaCell implements StoredCell {
   }
 
   get schema(): number {
-    return this.#read().schema;
+    return this.#arena.schemaOf(this.#slot);
   }
 
-  #read(): { readonly value: unknown; readonly timeMs: number; readonly schema: number } {
+  decode(): unknown {
     const { bytes } = this.#arena;
-    this.#body ??= readBody(bytes, skipKeyAt(bytes, this.#start));
+    return readBody(bytes, skipKeyAt(bytes, this.#arena.startOf(this.#slot))).value;
+  }
+
+  stamp(stamp: Stamp): boolean {
+    if (this.#arena.epoch !== this.#epoch) return false;
+    stampAt(this.#arena, this.#slot, stamp);
+    stamp.keyHash = this.#keyHash;
+    return true;
+  }
+
+  #read(): EntryBody {
+    const { bytes } = this.#arena;
+    this.#body ??= readBody(bytes, skipKeyAt(bytes, this.#arena.startOf(this.#slot)));
     return this.#body;
   }
 }
@@ -236,7 +254,7 @@ function stampAt(arena: EntryArena, slot: number, stamp: Stamp): void {
   stamp.size = arena.endOf(slot) - arena.startOf(slot);
   stamp.slot = slot;
   stamp.epoch = arena.epoch;
-  stamp.schema = schemaAt(arena.bytes, skipKeyAt(arena.bytes, arena.startOf(slot)));
+  stamp.schema = arena.schemaOf(slot);
 }
 
 interface Run {

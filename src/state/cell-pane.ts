@@ -69,6 +69,10 @@ export class CellPane implements Pane {
     return true;
   }
 
+  isCurrent(): boolean {
+    return false;
+  }
+
   set(id: KeyIdentity, entry: NewEntry): void {
     this.#changes += 1;
     const { hash, timeMs, schema, ordinal, keyHash, isDirty } = entry;

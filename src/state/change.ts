@@ -2,7 +2,7 @@ import type { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
 import { hashIdentity, readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
 import { copyPlain } from '../base/plain-data.ts';
-import type { NewEntry, Stamp, StoredCell, Summand } from './pane.ts';
+import type { NewEntry, Pane, Stamp, StoredCell, Summand } from './pane.ts';
 import { readBody, writeEntry } from './state-codec.ts';
 
 /** What the changes of a partition in one attempt have in common. */
@@ -72,6 +72,7 @@ export class Change implements StoredCell, NewEntry, Summand {
     return this.#sizeBefore > 0;
   }
 
+  /** `before`: of the committed entry that it replaces. */
   find(id: KeyIdentity, before: Stamp | undefined): void {
     this.keyHash = before?.keyHash ?? hashIdentity(id);
     this.#sizeBefore = before?.size ?? 0;
@@ -79,6 +80,11 @@ export class Change implements StoredCell, NewEntry, Summand {
     this.#schemaBefore = before?.schema ?? 0;
     this.slot = before?.slot ?? -1;
     this.epoch = before?.epoch ?? 0;
+  }
+
+  /** What was found of the entry before holds. */
+  isFoundIn(pane: Pane): boolean {
+    return this.isThere && this.slot >= 0 && pane.isCurrent(this.keyHash, this.epoch);
   }
 
   stampBefore(stamp: Stamp): Stamp {

@@ -1,9 +1,12 @@
 import type { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
-import { isKeyAt } from '../base/key-bytes.ts';
+import { isKeyAt, skipKeyAt } from '../base/key-bytes.ts';
+import { schemaAt } from './state-codec.ts';
 
 const flagLive = 1;
 const flagDirty = 2;
+/** Its value has another schema version than 1: the bytes say which. */
+const flagSchema = 4;
 
 // The record of a slot: eight words side by side, since each place in memory that is not at hand costs more than all the
 // arithmetic on it. The last two are the ordinal, as a double.
@@ -30,6 +33,8 @@ interface EntryFacts {
   /** Place in the order of arrival. */
   readonly ordinal: number;
   readonly timeMs: number;
+  /** Version of the value's form. */
+  readonly schema: number;
   /** Not in any extent yet. */
   readonly isDirty: boolean;
 }
@@ -130,6 +135,16 @@ export class EntryArena {
     return this.#ordinals[slot * (words / 2) + ofOrdinal]!;
   }
 
+  keyHashOf(slot: number): number {
+    return this.#records[slot * words + ofKeyHash]!;
+  }
+
+  /** Without a look at the bytes, mostly: they are not at hand. */
+  schemaOf(slot: number): number {
+    if ((this.#records[slot * words + ofFlags]! & flagSchema) === 0) return 1;
+    return schemaAt(this.bytes, skipKeyAt(this.bytes, this.startOf(slot)));
+  }
+
   /** A key that is not there. */
   add(source: Buffer, start: number, end: number, facts: EntryFacts): void {
     if (this.#slots === this.#capacity) this.#makeRoomForSlots();
@@ -191,7 +206,7 @@ export class EntryArena {
 
   /** All living entries are in an extent now. */
   clearDirty(): void {
-    for (let slot = 0; slot < this.#slots; slot++) this.#records[slot * words + ofFlags]! &= flagLive;
+    for (let slot = 0; slot < this.#slots; slot++) this.#records[slot * words + ofFlags]! &= ~flagDirty;
     this.#dirty = 0;
   }
 
@@ -218,9 +233,11 @@ export class EntryArena {
     return (this.#records[slot * words + ofFlags]! & flagLive) !== 0;
   }
 
-  #note(slot: number, { hash, timeMs, isDirty }: EntryFacts): void {
+  #note(slot: number, { hash, timeMs, schema, isDirty }: EntryFacts): void {
     const at = slot * words;
     this.#records[at + ofHash] = hash;
+    if (schema === 1) this.#records[at + ofFlags]! &= ~flagSchema;
+    else this.#records[at + ofFlags]! |= flagSchema;
     if (isDirty && (this.#records[at + ofFlags]! & flagDirty) === 0) {
       this.#records[at + ofFlags]! |= flagDirty;
       this.#dirty += 1;

@@ -1,6 +1,7 @@
 import type { BucketRange } from '../base/buckets.ts';
 import type { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
+import { copyPlain } from '../base/plain-data.ts';
 import type { Steps } from '../base/turns.ts';
 
 /** An entry as it is committed. */
@@ -10,6 +11,15 @@ export interface StoredCell {
   readonly timeMs: number;
   /** Version of the value's form, as it is stored. */
   readonly schema: number;
+  /** Of an entry kept as bytes: a value that is nobody else's, without a copy of one that was decoded before. */
+  readonly decode?: (() => unknown) | undefined;
+  /** Of an entry kept as bytes: what sealing asks of it, found while it was read. False: the pane has changed since. */
+  readonly stamp?: ((stamp: Stamp) => boolean) | undefined;
+}
+
+/** The value of a cell, for somebody who may change it. */
+export function ownValue(cell: { readonly value: unknown; readonly decode?: (() => unknown) | undefined }): unknown {
+  return cell.decode === undefined ? copyPlain(cell.value) : cell.decode();
 }
 
 /** What must be known of a committed entry to take it out of the sums. */
@@ -88,6 +98,8 @@ export interface Pane {
   get(id: KeyIdentity): StoredCell | undefined;
   /** False: the key is not there, and `stamp` is as it was. */
   stampOf(id: KeyIdentity, stamp: Stamp): boolean;
+  /** An entry that was found in this epoch is still where it was. */
+  isCurrent(keyHash: number, epoch: number): boolean;
   set(id: KeyIdentity, entry: NewEntry): void;
   /** `set` of an entry that was read; `stamp` becomes that of the entry it replaces. False: it replaces none. */
   restore(entry: NewEntry, keyEnd: number, stamp: Stamp): boolean;

@@ -84,10 +84,16 @@ function* sort(pane: number, overlay: Overlay, committed: CommittedPanes, change
   let count = 0;
   for (const [id, cell] of overlay) {
     if (cell !== undefined) {
-      const isThere = target?.stampOf(id, before) ?? false;
-      cell.find(id, isThere ? before : undefined);
-      (isThere ? changed : added).push(cell);
-      if (isThere) change.subtract(before.hash, before.schema);
+      if (target === undefined || !cell.isFoundIn(target)) {
+        cell.find(id, target?.stampOf(id, before) ? before : undefined);
+      }
+      if (cell.isThere) {
+        changed.push(cell);
+        cell.stampBefore(before);
+        change.subtract(before.hash, before.schema);
+      } else {
+        added.push(cell);
+      }
     } else {
       // Keys the batch made and removed again leave no trace.
       const stamp = newStamp();

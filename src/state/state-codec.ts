@@ -123,7 +123,7 @@ function inPane(hash: number, pane: number): number {
   return hash ^ Math.imul(pane + 1, 0x9e3779b1);
 }
 
-interface EntryBody {
+export interface EntryBody {
   readonly value: unknown;
   readonly timeMs: number;
   readonly schema: number;

@@ -6,7 +6,7 @@ import { CommittedPanes, type TableShare } from './committed-panes.ts';
 import { ForeignCell } from './foreign-cell.ts';
 import { ForeignRewrites } from './foreign-rewrites.ts';
 import { mergeRuns } from './merge-runs.ts';
-import { byAge, type StoredCell } from './pane.ts';
+import { byAge, newStamp, type StoredCell } from './pane.ts';
 import { type Overlay, type Sealed, seal } from './sealing.ts';
 import type { ExtentScanner } from './state-codec.ts';
 
@@ -16,6 +16,9 @@ export interface Cell {
   readonly value: unknown;
   /** Batch time of the last touch; 0 when the operator keeps no times. */
   readonly timeMs: number;
+  /** See {@link StoredCell}; {@link ownValue} for a value that may be changed. */
+  readonly decode?: StoredCell['decode'];
+  readonly stamp?: StoredCell['stamp'];
 }
 
 /**
@@ -42,6 +45,7 @@ export class StatePartition {
   readonly #changed = new Map<number, Overlay>();
   readonly #dropped = new Set<number>();
   readonly #foreign = new ForeignRewrites();
+  readonly #before = newStamp();
   #sealed: Sealed | undefined;
   #attempt: Attempt = newAttempt();
 
@@ -74,8 +78,11 @@ export class StatePartition {
     return this.#changed.get(pane)?.has(id) ?? false;
   }
 
-  put(pane: number, id: KeyIdentity, key: unknown, value: unknown, timeMs = 0): void {
-    this.#overlay(pane).set(id, new Change(key, value, timeMs, this.#share.schema.version, this.#attempt));
+  /** `before`: what `get` gave for the key, if anything; it need not be looked for again. */
+  put(pane: number, id: KeyIdentity, key: unknown, value: unknown, timeMs = 0, before?: Cell): void {
+    const change = new Change(key, value, timeMs, this.#share.schema.version, this.#attempt);
+    if (before?.stamp?.(this.#before) === true) change.find(id, this.#before);
+    this.#overlay(pane).set(id, change);
   }
 
   remove(pane: number, id: KeyIdentity): void {

@@ -3,11 +3,19 @@ import { describe, expect, test } from 'vitest';
 import { hashKey, type KeyIdentity, keyIdentity } from '../../../src/base/canonical-key.ts';
 import { TidemarkError } from '../../../src/base/errors.ts';
 import { copyPlain, equalPlain } from '../../../src/base/plain-data.ts';
+import type { Cell, StatePartition } from '../../../src/state/state-partition.ts';
 import { StateTable } from '../../../src/state/state-table.ts';
 import { anyValue } from '../base/plain-values.ts';
 
 type Op =
-  | { readonly kind: 'put'; readonly pane: number; readonly key: unknown; readonly value: unknown }
+  | {
+      readonly kind: 'put';
+      readonly pane: number;
+      readonly key: unknown;
+      readonly value: unknown;
+      /** Tells where the key is by what it was read as: in the same batch, or in some batch before. */
+      readonly found: 'no' | 'now' | 'long ago';
+    }
   | { readonly kind: 'remove'; readonly pane: number; readonly key: unknown }
   | { readonly kind: 'drop' }
   | { readonly kind: 'meta'; readonly value: unknown };
@@ -31,6 +39,7 @@ const someOp: fc.Arbitrary<Op> = fc.oneof(
       pane: fc.integer({ min: 0, max: 2 }),
       key: someKey,
       value: anyValue,
+      found: fc.constantFrom('no', 'now', 'long ago'),
     }),
   },
   {
@@ -148,6 +157,7 @@ class Durable {
   #fingerprint: string | undefined;
   #isInOrder = true;
   readonly #cellsMax: number;
+  readonly #cellsRead = new Map<string, Cell | undefined>();
 
   /** `cellsMax`: panes of more keys in a partition are kept as bytes. */
   constructor(numPartitions: number, cellsMax: number) {
@@ -210,7 +220,7 @@ class Durable {
           partition.remove(pane, id);
         } else {
           const [key, value] = [copyPlain(op.key), copyPlain(op.value)];
-          partition.put(pane, id, key, value);
+          partition.put(pane, id, key, value, 0, this.#found(op, partition, pane, id));
           given.push(key, value);
           expect(partition.isChanged(pane, id)).toBe(true);
           expect(partition.get(pane, id)?.value).toBe(value);
@@ -218,6 +228,14 @@ class Durable {
       }
     }
     return given;
+  }
+
+  #found(op: Op & { kind: 'put' }, partition: StatePartition, pane: number, id: KeyIdentity): Cell | undefined {
+    const place = `${pane} ${typeof id} ${id}`;
+    const before = this.#cellsRead.get(place);
+    const now = partition.get(pane, id);
+    if (!partition.isChanged(pane, id)) this.#cellsRead.set(place, now);
+    return op.found === 'no' ? undefined : op.found === 'now' ? now : before;
   }
 
   #writeManifest(kind: 'base' | 'delta'): void {
@@ -264,6 +282,25 @@ function spoil(value: unknown): void {
     Object.assign(value, { spoilt: true });
   }
 }
+
+test('a cell that was read before its key was removed tells nothing about where the key is now', () => {
+  const tables = ['with the cell', 'without'].map((way) => {
+    const table = new StateTable({ uid: 'op', numPartitions: 1, cellsMax: 0 });
+    const partition = table.partition(0);
+    const commit = (key: string, value: unknown, before?: Cell): void => {
+      if (value === undefined) partition.remove(0, key);
+      else partition.put(0, key, key, value, 0, before);
+      table.seal();
+      table.merge();
+    };
+    commit('a', 1);
+    const cell = partition.get(0, 'a');
+    commit('a', undefined);
+    commit('a', 2, way === 'without' ? undefined : cell);
+    return { keys: table.keyCount, value: partition.get(0, 'a')?.value, fingerprint: table.fingerprint };
+  });
+  expect(tables[0]).toEqual({ keys: 1, value: 2, fingerprint: tables[1]!.fingerprint });
+});
 
 describe('against a Map', () => {
   test.each([
