@@ -16,6 +16,7 @@ interface ForbiddenText {
 }
 
 const sourceLinesMax = 400;
+const leftBehind = /\.(?:log|cpuprofile|heapprofile|heapsnapshot|tmp|orig|rej)$/;
 // Public by definition: Azurite's documented account key and the placeholder in the official Event Hubs emulator's connection string.
 const publicKeys = [
   'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==',
@@ -65,6 +66,9 @@ const forbidden: readonly ForbiddenText[] = [
 export function checkRepository(files: readonly RepositoryFile[], exists: (path: string) => boolean): string[] {
   const problems: string[] = [];
   for (const file of files) {
+    if (leftBehind.test(file.path)) {
+      problems.push(`${file.path}: left behind by a profiler or a crash; delete it, or have it ignored`);
+    }
     problems.push(...findForbidden(file));
     if (file.path.startsWith('src/') && file.path.endsWith('.ts')) {
       const lines = file.text.split('\n').length - (file.text.endsWith('\n') ? 1 : 0);

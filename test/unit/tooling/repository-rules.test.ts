@@ -40,6 +40,12 @@ describe('repository check', () => {
     expect(checkRepository([{ path: 'docs/a.md', text: texts.join('\n') }], exists)).toEqual([]);
   });
 
+  test.each(['isolate-0x1-2-v8.log', 'CPU.1.cpuprofile', 'src/a.ts.orig'])('refuses %s', (path) => {
+    expect(checkRepository([{ path, text: 'x\n' }], exists)).toEqual([
+      `${path}: left behind by a profiler or a crash; delete it, or have it ignored`,
+    ]);
+  });
+
   test('limits the length of a source file, not of a test', () => {
     const text = 'x;\n'.repeat(401);
     expect(checkRepository([{ path: 'src/base/long.ts', text }], exists)).toEqual([
