@@ -2,7 +2,9 @@ import { keyIdentity } from '../base/canonical-key.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { copyPlain } from '../base/plain-data.ts';
 import type { RDD } from './rdd.ts';
+import { type LoopOwner, pushRows, sortInTurns, visitInTurns } from './row-loops.ts';
 import type { Comparator } from './row-types.ts';
+import { SmallestRows } from './smallest-rows.ts';
 import { andThen, called, isPromise, pipeWhile, rowsOf } from './task.ts';
 import { checkFunction, checkInteger } from './validation.ts';
 
@@ -10,8 +12,22 @@ import { checkFunction, checkInteger } from './validation.ts';
 
 export async function collect<T>(rdd: RDD<T>): Promise<T[]> {
   const partitions = await rdd.collectPartitions();
-  // Copies whole arrays; flat() goes through the rows.
-  return partitions.length === 1 ? partitions[0]! : ([] as T[]).concat(...partitions);
+  return partitions.length === 1 ? partitions[0]! : joined(partitions, driverOf(rdd));
+}
+
+// Up to here the whole is copied within a millisecond or two; concat() copies whole arrays, flat() goes through the rows.
+const rowsAtOnce = 100_000;
+
+async function joined<T>(parts: readonly T[][], owner: LoopOwner): Promise<T[]> {
+  if (parts.reduce((sum, { length }) => sum + length, 0) <= rowsAtOnce) return ([] as T[]).concat(...parts);
+  const rows: T[] = [];
+  for (const part of parts) await pushRows(part, (row) => rows.push(row), owner);
+  return rows;
+}
+
+/** What an action itself does with many rows, after its tasks. */
+function driverOf(rdd: RDD<unknown>): LoopOwner {
+  return { turns: rdd.context.turns, partition: 0, watch: undefined };
 }
 
 export async function* toLocalIterator<T>(rdd: RDD<T>): AsyncGenerator<T, void, undefined> {
@@ -78,14 +94,13 @@ export async function takeOrdered<T>(
   checkFunction(`${name}: compare`, compare);
   if (n === 0) return [];
   const best = await rdd.context.runner.run(rdd, (partition, task) => {
-    let rows: T[] = [];
-    const done = rdd.pipe(partition, task, (row) => {
-      // Cut back now and then: memory stays within a few times n.
-      if (rows.push(row) >= 4 * n + 1000) rows = rows.sort(compare).slice(0, n);
-    });
-    return andThen(done, () => rows.sort(compare).slice(0, n));
+    const rows = new SmallestRows(n, compare);
+    const done = rdd.pipe(partition, task, (row) => rows.push(row));
+    return andThen(done, () => sortInTurns(rows.rows(), compare, task));
   });
-  return best.flat().sort(compare).slice(0, n);
+  const owner = driverOf(rdd);
+  const rows = await sortInTurns(await joined(best, owner), compare, owner);
+  return rows.length > n ? rows.slice(0, n) : rows;
 }
 
 /** @param own makes a row that `f` may change, before its first call in a partition. */
@@ -177,12 +192,14 @@ export async function countByValue<T>(rdd: RDD<T>): Promise<Map<T, number>> {
   });
   const rows = new Map<unknown, T>();
   const result = new Map<T, number>();
+  const owner = driverOf(rdd);
   for (const part of parts) {
-    for (const [identity, { row, count }] of part) {
+    const add = ([identity, { row, count }]: [unknown, { readonly row: T; readonly count: number }]): void => {
       if (!rows.has(identity)) rows.set(identity, row);
       const first = rows.get(identity) as T;
       result.set(first, (result.get(first) ?? 0) + count);
-    }
+    };
+    await visitInTurns(part, part.size, add, owner);
   }
   return result;
 }
@@ -190,11 +207,12 @@ export async function countByValue<T>(rdd: RDD<T>): Promise<Map<T, number>> {
 export async function collectAsMap<K, V>(rdd: RDD<readonly [K, V]>): Promise<Map<K, V>> {
   const keys = new Map<unknown, K>();
   const result = new Map<K, V>();
-  for (const [key, value] of await collect(rdd)) {
+  const add = ([key, value]: readonly [K, V]): void => {
     const identity = keyIdentity(key);
     if (!keys.has(identity)) keys.set(identity, key);
     result.set(keys.get(identity) as K, value);
-  }
+  };
+  for (const part of await rdd.collectPartitions()) await pushRows(part, add, driverOf(rdd));
   return result;
 }
 
@@ -213,7 +231,7 @@ export async function lookup<K, V>(rdd: RDD<readonly [K, V]>, key: K): Promise<V
     },
     partitions,
   );
-  return found.flat(1) as V[];
+  return joined(found, driverOf(rdd));
 }
 
 function empty(action: string): TidemarkError {

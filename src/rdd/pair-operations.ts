@@ -5,11 +5,11 @@ import { type Aggregator, combineAfterShuffle, combineBeforeShuffle, combineInPl
 import { ownValue } from './own-value.ts';
 import { HashPartitioner, type Partitioner, samePartitioner } from './partitioner.ts';
 import type { Dependency, RDD } from './rdd.ts';
-import { pushRows } from './row-loops.ts';
+import { inTurns, pushRows } from './row-loops.ts';
 import type { Partitioning } from './row-types.ts';
 import { pushBlocks, type ShuffleDependency, shuffleRows } from './shuffle-dependency.ts';
 import type { CombineStage } from './stages.ts';
-import { andThen, inOrder } from './task.ts';
+import { andThen, inOrder, type TaskContext } from './task.ts';
 import { checkFunction } from './validation.ts';
 
 type Pair<K, V> = readonly [K, V];
@@ -198,16 +198,51 @@ export function join<K, V, W>(
 ): RDD<[K, [V | undefined, W | undefined]]> {
   const leftFill = name === 'rightOuterJoin' || name === 'fullOuterJoin' ? [undefined] : [];
   const rightFill = name === 'leftOuterJoin' || name === 'fullOuterJoin' ? [undefined] : [];
-  return cogroup<K>([left, right], partitioning).through<[K, [V | undefined, W | undefined]]>(
+  const groups = cogroup<K>([left, right], partitioning);
+  return groups.context.rdd<[K, [V | undefined, W | undefined]]>({
     name,
-    (push) =>
-      ([key, [ours, theirs]]) => {
+    numPartitions: groups.numPartitions,
+    partitioner: groups.partitioner,
+    dependencies: [groups],
+    pipe: (partition, task, push) => {
+      const sides: JoinedKey<K, V | undefined, W | undefined>[] = [];
+      const done = groups.pipe(partition, task, ([key, [ours, theirs]]) => {
         const lefts = (ours!.length > 0 ? ours! : leftFill) as readonly (V | undefined)[];
         const rights = (theirs!.length > 0 ? theirs! : rightFill) as readonly (W | undefined)[];
-        for (const v of lefts) for (const w of rights) push([key, [v, w]]);
-      },
-    true,
-  );
+        if (lefts.length * rights.length > 0) sides.push({ key, lefts, rights });
+      });
+      return andThen(done, () => pushCombinations(sides, push, task));
+    },
+  });
+}
+
+interface JoinedKey<K, V, W> {
+  readonly key: K;
+  readonly lefts: readonly V[];
+  readonly rights: readonly W[];
+}
+
+/** Few keys may have many combinations: others have their turn also between those of one key. */
+function pushCombinations<K, V, W>(
+  keys: readonly JoinedKey<K, V, W>[],
+  push: (row: [K, [V, W]]) => void,
+  task: TaskContext,
+): void | Promise<void> {
+  const total = keys.reduce((sum, { lefts, rights }) => sum + lefts.length * rights.length, 0);
+  let at = 0;
+  let left = 0;
+  let right = 0;
+  return inTurns(task, 0, total, (start, end) => {
+    for (let i = start; i < end; i++) {
+      const { key, lefts, rights } = keys[at]!;
+      push([key, [lefts[left]!, rights[right]!]]);
+      if (++right < rights.length) continue;
+      right = 0;
+      if (++left < lefts.length) continue;
+      left = 0;
+      at += 1;
+    }
+  });
 }
 
 export function subtractByKey<K, V, W>(

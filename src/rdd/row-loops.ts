@@ -13,11 +13,16 @@ const pieceMs = 4;
 /** Sorted without a look at the clock. */
 const runRows = 256;
 
+/** Whose loop it is: a task, or an action that puts together what the tasks gave. */
+export type LoopOwner = Pick<TaskContext, 'turns' | 'partition' | 'watch'> & {
+  readonly signal?: AbortSignal | undefined;
+};
+
 /** Pushes rows [from, to). The array must stay as it is until the promise, if there is one, has resolved. */
 export function pushRows<T>(
   rows: readonly T[],
   push: (row: T) => void,
-  task: TaskContext,
+  task: LoopOwner,
   from: number = 0,
   to: number = rows.length,
 ): void | Promise<void> {
@@ -38,7 +43,7 @@ export function pushAll<T>(rows: Iterable<T>, push: (row: T) => void, task: Task
 
 /** The same for any work that goes by numbers: `step` does [start, end). */
 export function inTurns(
-  task: TaskContext,
+  task: LoopOwner,
   from: number,
   to: number,
   step: (start: number, end: number) => void,
@@ -55,13 +60,26 @@ export function inTurns(
   }
 }
 
+/** What can only be gone through from its beginning, and has `size` items. */
+export function visitInTurns<T>(
+  items: Iterable<T>,
+  size: number,
+  visit: (item: T) => void,
+  task: LoopOwner,
+): void | Promise<void> {
+  const rest = items[Symbol.iterator]();
+  return inTurns(task, 0, size, (start, end) => {
+    for (let i = start; i < end; i++) visit(rest.next().value as T);
+  });
+}
+
 /** Array.sort in pieces of a turn: stable, and `rows` may be sorted in place. */
-export function sortInTurns<T>(rows: T[], compare: (a: T, b: T) => number, task: TaskContext): T[] | Promise<T[]> {
+export function sortInTurns<T>(rows: T[], compare: (a: T, b: T) => number, task: LoopOwner): T[] | Promise<T[]> {
   if (task.turns === undefined || rows.length <= rowsMax) return rows.sort(compare);
   return mergeRuns(rows, compare, task);
 }
 
-async function mergeRuns<T>(rows: T[], compare: (a: T, b: T) => number, task: TaskContext): Promise<T[]> {
+async function mergeRuns<T>(rows: T[], compare: (a: T, b: T) => number, task: LoopOwner): Promise<T[]> {
   const { length } = rows;
   // One run at first, then as many as fit.
   await inTurns(task, 0, Math.ceil(length / runRows) * rowsFirst, (start, end) => {
@@ -91,7 +109,7 @@ async function mergeRuns<T>(rows: T[], compare: (a: T, b: T) => number, task: Ta
 }
 
 async function restInTurns(
-  task: TaskContext,
+  task: LoopOwner,
   turns: Turns,
   rest: { at: number; readonly to: number; rows: number },
   step: (start: number, end: number) => void,
@@ -109,7 +127,7 @@ async function restInTurns(
 
 /** Also a piece that ends with an exception, as that of an action which has enough rows, is told of. */
 function timed(
-  task: TaskContext,
+  task: LoopOwner,
   turns: Turns,
   start: number,
   end: number,

@@ -5,6 +5,17 @@ import { newContext, partitionCount } from './fixture.ts';
 const numbers = fc.array(fc.integer({ min: -20, max: 20 }), { maxLength: 40 });
 
 describe('RDD actions', () => {
+  it('takeOrdered gives of equal rows those that come first, as sorting all would', async () => {
+    const row = fc.record({ order: fc.integer({ min: 0, max: 6 }), name: fc.nat() });
+    await fc.assert(
+      fc.asyncProperty(fc.array(row, { maxLength: 60 }), fc.nat(20), partitionCount, async (rows, n, partitions) => {
+        const byOrder = (a: { order: number }, b: { order: number }): number => a.order - b.order;
+        const best = await newContext().parallelize(rows, partitions).takeOrdered(n, byOrder);
+        expect(best).toEqual([...rows].sort(byOrder).slice(0, n));
+      }),
+    );
+  });
+
   it('give what arrays give', async () => {
     await fc.assert(
       fc.asyncProperty(numbers, partitionCount, fc.nat(45), async (rows, n, k) => {

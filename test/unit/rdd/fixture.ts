@@ -9,6 +9,7 @@ export function newContext(defaultParallelism: number | null = 3, options: InPro
     runner: new InProcessRunner(options),
     defaultParallelism: defaultParallelism ?? undefined,
     random: new SeededRandom(1),
+    turns: options.turns,
   });
 }
 

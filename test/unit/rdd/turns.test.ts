@@ -110,12 +110,35 @@ const jobs: Record<string, (rdd: RDD<number>, work: Work) => Promise<unknown>> =
         (a, b) => work(a - b, 0.05),
       )
       .collect(),
+  'the combinations of a key with many values': (rdd, work) =>
+    rdd
+      .filter((x) => x < 100)
+      .keyBy(() => 'all')
+      .join(rdd.filter((x) => x < 101).keyBy(() => 'all'))
+      .map(([, [x]]) => work(x))
+      .count(),
+  'choosing the first rows of an order': (rdd, work) => rdd.takeOrdered(20_000, (a, b) => work(a - b, 0.05)),
+  'the keys of a Map': async (rdd, work) => {
+    const keyed = rdd.map((x) => [
+      {
+        get id() {
+          return work(x);
+        },
+      },
+      x,
+    ]);
+    return (await keyed.collectAsMap()).size;
+  },
   'rows that are kept': async (rdd, work) => {
     const kept = rdd.map((x) => x).persist();
     await kept.count();
     return kept.map((x) => work(x)).count();
   },
 };
+
+function plain(result: unknown): unknown {
+  return result instanceof Map ? [...result] : result;
+}
 
 describe('the turns of the event loop', () => {
   for (const [name, job] of Object.entries(jobs)) {
@@ -132,6 +155,45 @@ describe('the turns of the event loop', () => {
         turns: new Turns({ now: () => 0, yieldToLoop: () => Promise.reject(new Error('no turn is due')) }),
       });
       expect(result).toEqual(await job(still.parallelize(rows, 2), (value) => value));
+    });
+  }
+
+  const afterwards: Record<string, (rdd: RDD<number>) => Promise<unknown>> = {
+    collect: (rdd) => rdd.collect(),
+    countByValue: (rdd) => rdd.countByValue(),
+    collectAsMap: (rdd) => rdd.keyBy((x) => x).collectAsMap(),
+    takeOrdered: (rdd) => rdd.takeOrdered(120_000),
+    lookup: (rdd) => rdd.keyBy(() => 'all').lookup('all'),
+  };
+  for (const [name, action] of Object.entries(afterwards)) {
+    it(`come when ${name} puts together what many tasks gave`, async () => {
+      // Every look at the clock takes a little; who does not look never gives way.
+      let ms = 0;
+      let turns = 0;
+      let turnsOfTasks = -1;
+      const now = (): number => {
+        ms += 0.5;
+        return ms;
+      };
+      const yieldToLoop = async (): Promise<void> => {
+        turns += 1;
+      };
+      const context = newContext(3, { turns: new Turns({ now, yieldToLoop }) });
+      const { runner } = context;
+      const run = runner.run.bind(runner);
+      runner.run = async (...job) => {
+        const results = await run(...job);
+        turnsOfTasks = turns;
+        return results as never;
+      };
+      const many = Array.from({ length: 120_000 }, (_, i) => (i * 7919) % 119_993);
+      const result = await action(context.parallelize(many, 3));
+      expect(turnsOfTasks).toBeGreaterThanOrEqual(0);
+      expect(turns - turnsOfTasks).toBeGreaterThan(2);
+      const still = newContext(3, { turns: new Turns({ now: () => 0 }) });
+      const expected = await action(still.parallelize(many, 3));
+      // A matcher would take seconds to compare them.
+      expect(JSON.stringify(plain(result)) === JSON.stringify(plain(expected))).toBe(true);
     });
   }
 
