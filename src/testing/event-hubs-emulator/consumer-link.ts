@@ -1,14 +1,14 @@
 import type { Clock } from '../../base/clock.ts';
-import { encodeRuntimeMetrics } from './event-writer.ts';
 import type { Partition } from './hub.ts';
 import type { LogCursor } from './log-cursor.ts';
 import type { Reader, ReaderRegistry } from './readers.ts';
 import type { AmqpError, RheaLink } from './rhea-internals.ts';
+import { AddedSections, encodeRuntimeMetrics, serviceAnnotationsBytesMax } from './service-annotations.ts';
 import type { TransferWriter } from './transfer-writer.ts';
 
 /** Events one link sends before others get a turn. */
 const turnEventsMax = 2000;
-const deliveryAnnotationsBytesMax = 256;
+const addedBytesMax = 256 + serviceAnnotationsBytesMax;
 
 export interface ConsumerLinkOptions {
   readonly link: RheaLink;
@@ -78,12 +78,16 @@ export class ConsumerLink implements Reader {
     // Until our attach is on the wire, a transfer would overtake it.
     if (this.#closed || partition.frozen || !link.is_open() || link.state.open_requests > 0) return;
     const cursor = this.#cursor;
-    const metrics = this.#options.runtimeMetrics ? this.#metrics() : undefined;
+    const added = new AddedSections(this.#options.runtimeMetrics ? this.#metrics() : undefined);
     let sent = 0;
+    writer.begin(link);
     while (writer.ready && cursor.ready()) {
       const { buffer, messageStart, messageEnd } = cursor;
-      if (!writer.canSend(link, messageEnd - messageStart + deliveryAnnotationsBytesMax)) break;
-      writer.send(link, buffer, messageStart, messageEnd, cursor.headerSectionBytes, metrics);
+      if (!writer.canSend(messageEnd - messageStart + addedBytesMax)) break;
+      const addedBytes = cursor.isPlain
+        ? added.forPlain(cursor.sequenceNumber, cursor.peekOffset(), cursor.peekTimeMs())
+        : added.forWhole;
+      writer.send(buffer, messageStart, messageEnd, cursor.headerSectionBytes, added.bytes, addedBytes);
       cursor.advance();
       if (++sent === turnEventsMax) {
         this.wake();

@@ -5,6 +5,7 @@ import {
   recordEnqueuedTime,
   recordHeaderBytes,
   recordHeaderSectionBytes,
+  recordIsPlain,
   recordSequenceNumber,
 } from './record.ts';
 
@@ -45,6 +46,11 @@ export class LogCursor {
 
   get headerSectionBytes(): number {
     return recordHeaderSectionBytes(this.#buffer, this.#at);
+  }
+
+  /** The message has no annotations yet. */
+  get isPlain(): boolean {
+    return recordIsPlain(this.#buffer, this.#at);
   }
 
   /** Puts the cursor on its record; false when there is none yet. */

@@ -100,7 +100,16 @@ export class PartitionLog {
     for (let i = 0; i < count; i++) {
       offset = block.firstOffset + at;
       const end = this.#writer.write(send, i, first + i, offset, timeMs, buffer, at + recordHeaderBytes);
-      sealRecord(buffer, at, end, first + i, timeMs, this.#writer.headerBytes, this.#files !== undefined);
+      sealRecord(
+        buffer,
+        at,
+        end,
+        first + i,
+        timeMs,
+        this.#writer.headerBytes,
+        this.#writer.isPlain,
+        this.#files !== undefined,
+      );
       at = end;
     }
     this.#files?.append(block.range!, buffer.subarray(start, at));

@@ -9,11 +9,16 @@ import { getUint32, putInt64, putUint32 } from './encoded-values.ts';
  * | 4-7   | crc32 of everything after it                                     |
  * | 8-15  | sequence number                                                  |
  * | 16-23 | enqueued time, milliseconds since the epoch                      |
- * | 24-27 | length of the header section at the start of the message         |
- * | 28-   | the AMQP message as a reader gets it, without delivery annotations |
+ * | 24-27 | length of the header section at the start of the message; the      |
+ * |       | highest bit says that the message has no annotations section        |
+ * | 28-   | the AMQP message, without delivery annotations                     |
+ *
+ * Without a section of annotations, that of the service goes behind the header when the event is delivered; it says what the
+ * record and its place say.
  */
 export const recordHeaderBytes = 28;
 export const recordBytesMax = 64 * 2 ** 20;
+const plainBit = 0x80000000;
 
 /** Completes the record whose message already stands at `start + recordHeaderBytes`. */
 export function sealRecord(
@@ -23,12 +28,13 @@ export function sealRecord(
   sequenceNumber: number,
   enqueuedTimeMs: number,
   headerSectionBytes: number,
+  isPlain: boolean,
   withChecksum: boolean,
 ): void {
   putUint32(target, end - start, start);
   putInt64(target, sequenceNumber, start + 8);
   putInt64(target, enqueuedTimeMs, start + 16);
-  putUint32(target, headerSectionBytes, start + 24);
+  putUint32(target, isPlain ? headerSectionBytes | plainBit : headerSectionBytes, start + 24);
   putUint32(target, withChecksum ? crc32(target.subarray(start + 8, end)) : 0, start + 4);
 }
 
@@ -45,7 +51,12 @@ export function recordEnqueuedTime(buffer: Buffer, start: number): number {
 }
 
 export function recordHeaderSectionBytes(buffer: Buffer, start: number): number {
-  return getUint32(buffer, start + 24);
+  return getUint32(buffer, start + 24) & ~plainBit;
+}
+
+/** The message has no annotations yet. */
+export function recordIsPlain(buffer: Buffer, start: number): boolean {
+  return buffer[start + 24]! >= 0x80;
 }
 
 export type RecordCheck = 'valid' | 'cut' | 'damaged';

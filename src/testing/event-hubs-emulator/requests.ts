@@ -44,9 +44,10 @@ export class ReplyLink {
 
   wake(): void {
     if (this.#closed || !this.link.is_open() || this.link.state.open_requests > 0) return;
-    while (this.#waiting.length > 0 && this.#writer.canSend(this.link, this.#waiting[0]!.length)) {
+    this.#writer.begin(this.link);
+    while (this.#waiting.length > 0 && this.#writer.canSend(this.#waiting[0]!.length)) {
       const bytes = this.#waiting.shift()!;
-      this.#writer.send(this.link, bytes, 0, bytes.length, 0, undefined);
+      this.#writer.send(bytes, 0, bytes.length, 0, bytes, 0);
     }
     this.#writer.flush();
   }

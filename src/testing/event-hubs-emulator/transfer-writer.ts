@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { putUint32 } from './encoded-values.ts';
 import { frameBytesMax } from './payload-input.ts';
 import type { RheaConnection, RheaLink } from './rhea-internals.ts';
 
@@ -19,7 +20,8 @@ interface Chunk {
  * delivery and one write per frame, about six times the cost; it still does everything else on the connection.
  *
  * Invariant: rhea sends no transfer itself on a server connection, so its delivery and transfer counters are advanced
- * here and nowhere else. Settled transfers need no disposition, so none can arrive late.
+ * here and nowhere else, before anything but the loop that sends runs again. Settled transfers need no disposition, so none can
+ * arrive late.
  */
 export class TransferWriter {
   readonly #connection: RheaConnection;
@@ -29,6 +31,17 @@ export class TransferWriter {
   readonly #free: Chunk[] = [];
   #start = 0;
   #at = 0;
+
+  // Of the link between `begin` and `flush`: reading and counting in rhea's objects costs as much as the rest of an event.
+  #link: RheaLink | undefined;
+  #channel = 0;
+  #handle = 0;
+  #nextDeliveryId = 0;
+  #credit = 0;
+  #window = 0;
+  #payloadBytesMax = 0;
+  #deliveries = 0;
+  #transfers = 0;
 
   constructor(connection: RheaConnection, socket: Socket) {
     this.#connection = connection;
@@ -40,61 +53,78 @@ export class TransferWriter {
     return this.#socket.writableLength < waitingBytesMax;
   }
 
-  /** Whether the link has credit and the session's window takes a message of this size. */
-  canSend(link: RheaLink, messageBytes: number): boolean {
-    return link.credit > 0 && windowOf(link) >= Math.ceil(messageBytes / this.#payloadBytesMax());
+  /** What is sent from here on, up to `flush`, goes over the link. */
+  begin(link: RheaLink): void {
+    const { outgoing, local } = link.session;
+    this.#link = link;
+    this.#channel = local.channel;
+    this.#handle = link.local.handle;
+    this.#nextDeliveryId = outgoing.next_delivery_id;
+    this.#credit = link.credit;
+    this.#window = windowOf(link);
+    this.#deliveries = 0;
+    this.#transfers = 0;
+    const frameBytes = this.#connection.remote.open?.max_frame_size ?? frameBytesMax;
+    this.#payloadBytesMax = Math.min(frameBytes, frameBytesMax) - transferHeaderBytes;
   }
 
-  /** Adds one message to the pending bytes: `inserted` goes in `headerBytes` after its start. Call `flush` afterwards. */
-  send(
-    link: RheaLink,
-    source: Buffer,
-    start: number,
-    end: number,
-    headerBytes: number,
-    inserted: Buffer | undefined,
-  ): void {
-    const outgoing = link.session.outgoing;
-    const deliveryId = outgoing.next_delivery_id;
-    const total = end - start + (inserted?.length ?? 0);
-    const payloadMax = this.#payloadBytesMax();
+  /** Whether the link has credit and the session's window takes a message of this size. */
+  canSend(messageBytes: number): boolean {
+    const max = this.#payloadBytesMax;
+    return this.#credit > 0 && this.#window >= (messageBytes <= max ? 1 : Math.ceil(messageBytes / max));
+  }
+
+  /** Adds one message to the pending bytes: of `inserted` the first `insertedBytes` go in `headerBytes` after its start. */
+  send(source: Buffer, start: number, end: number, headerBytes: number, inserted: Buffer, insertedBytes: number): void {
+    const total = end - start + insertedBytes;
+    const payloadMax = this.#payloadBytesMax;
     if (total <= payloadMax) {
       this.#reserve(total + transferHeaderBytes);
-      const frameStart = this.#beginFrame(link, deliveryId, false);
-      if (inserted === undefined) {
-        this.#at += source.copy(this.#chunk.bytes, this.#at, start, end);
-      } else {
-        this.#at += source.copy(this.#chunk.bytes, this.#at, start, start + headerBytes);
-        this.#at += inserted.copy(this.#chunk.bytes, this.#at);
-        this.#at += source.copy(this.#chunk.bytes, this.#at, start + headerBytes, end);
-      }
+      const frameStart = this.#beginFrame(false);
+      const chunk = this.#chunk.bytes;
+      let at = this.#at;
+      if (headerBytes > 0) at += source.copy(chunk, at, start, start + headerBytes);
+      if (insertedBytes > 0) at += inserted.copy(chunk, at, 0, insertedBytes);
+      this.#at = at + source.copy(chunk, at, start + headerBytes, end);
       this.#endFrame(frameStart);
-      outgoing.next_transfer_id = (outgoing.next_transfer_id + 1) >>> 0;
     } else {
-      const message =
-        inserted === undefined
-          ? source.subarray(start, end)
-          : Buffer.concat([
-              source.subarray(start, start + headerBytes),
-              inserted,
-              source.subarray(start + headerBytes, end),
-            ]);
+      const message = Buffer.concat([
+        source.subarray(start, start + headerBytes),
+        inserted.subarray(0, insertedBytes),
+        source.subarray(start + headerBytes, end),
+      ]);
       for (let from = 0; from < message.length; from += payloadMax) {
         const to = Math.min(from + payloadMax, message.length);
         this.#reserve(to - from + transferHeaderBytes);
-        const frameStart = this.#beginFrame(link, deliveryId, to < message.length);
+        const frameStart = this.#beginFrame(to < message.length);
         this.#at += message.copy(this.#chunk.bytes, this.#at, from, to);
         this.#endFrame(frameStart);
-        outgoing.next_transfer_id = (outgoing.next_transfer_id + 1) >>> 0;
       }
     }
-    outgoing.next_delivery_id = (deliveryId + 1) >>> 0;
-    outgoing.next_pending_delivery = outgoing.next_delivery_id;
-    link.credit--;
-    link.delivery_count++;
+    this.#nextDeliveryId = (this.#nextDeliveryId + 1) >>> 0;
+    this.#deliveries++;
+    this.#credit--;
   }
 
+  /** Hands what was sent to the socket, and tells rhea of it. */
   flush(): void {
+    this.#count();
+    this.#write();
+  }
+
+  #count(): void {
+    const link = this.#link;
+    this.#link = undefined;
+    if (link === undefined || this.#deliveries === 0) return;
+    const { outgoing } = link.session;
+    outgoing.next_transfer_id = (outgoing.next_transfer_id + this.#transfers) >>> 0;
+    outgoing.next_delivery_id = this.#nextDeliveryId;
+    outgoing.next_pending_delivery = this.#nextDeliveryId;
+    link.credit -= this.#deliveries;
+    link.delivery_count += this.#deliveries;
+  }
+
+  #write(): void {
     if (this.#at === this.#start) return;
     const chunk = this.#chunk;
     const bytes = chunk.bytes.subarray(this.#start, this.#at);
@@ -109,7 +139,7 @@ export class TransferWriter {
 
   #reserve(bytes: number): void {
     if (this.#at + bytes <= this.#chunk.bytes.length) return;
-    this.flush();
+    this.#write();
     if (this.#chunk.writes === 0) this.#reuse(this.#chunk);
     this.#chunk =
       bytes <= chunkBytes && this.#free.length > 0
@@ -123,13 +153,15 @@ export class TransferWriter {
     if (chunk.bytes.length === chunkBytes) this.#free.push(chunk);
   }
 
-  #beginFrame(link: RheaLink, deliveryId: number, more: boolean): number {
+  #beginFrame(more: boolean): number {
+    const deliveryId = this.#nextDeliveryId;
     const chunk = this.#chunk.bytes;
     const frameStart = this.#at;
     let at = frameStart + 4;
     chunk[at++] = 2;
     chunk[at++] = 0;
-    at = chunk.writeUInt16BE(link.session.local.channel, at);
+    chunk[at++] = this.#channel >>> 8;
+    chunk[at++] = this.#channel;
     // transfer: list8 of handle, delivery-id, delivery-tag, message-format, settled, more
     chunk[at++] = 0x00;
     chunk[at++] = 0x53;
@@ -138,12 +170,15 @@ export class TransferWriter {
     const sizeAt = at++;
     chunk[at++] = 6;
     chunk[at++] = 0x70;
-    at = chunk.writeUInt32BE(link.local.handle, at);
+    putUint32(chunk, this.#handle, at);
+    at += 4;
     chunk[at++] = 0x70;
-    at = chunk.writeUInt32BE(deliveryId, at);
+    putUint32(chunk, deliveryId, at);
+    at += 4;
     chunk[at++] = 0xa0;
     chunk[at++] = 4;
-    at = chunk.writeUInt32BE(deliveryId, at);
+    putUint32(chunk, deliveryId, at);
+    at += 4;
     chunk[at++] = 0x43;
     chunk[at++] = 0x41;
     chunk[at++] = more ? 0x41 : 0x42;
@@ -153,11 +188,9 @@ export class TransferWriter {
   }
 
   #endFrame(frameStart: number): void {
-    this.#chunk.bytes.writeUInt32BE(this.#at - frameStart, frameStart);
-  }
-
-  #payloadBytesMax(): number {
-    return Math.min(this.#connection.remote.open?.max_frame_size ?? frameBytesMax, frameBytesMax) - transferHeaderBytes;
+    putUint32(this.#chunk.bytes, this.#at - frameStart, frameStart);
+    this.#transfers++;
+    this.#window--;
   }
 }
 

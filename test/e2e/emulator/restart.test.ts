@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { EventHubProducerClient } from '@azure/event-hubs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ManualClock } from '../../../src/base/clock.ts';
+import { recordHeaderBytes } from '../../../src/testing/event-hubs-emulator/record.ts';
 import { startEventHubsEmulator } from '../../../src/testing/event-hubs-emulator.ts';
 import {
   closeWhenFinished,
@@ -20,6 +21,8 @@ import {
   sendNumbers,
   startEmulator,
 } from './clients.ts';
+
+const segmentHeaderBytes = 32;
 
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'emulator-'));
@@ -107,7 +110,8 @@ describe('a restart on the same data folder', () => {
     const segment = await lastSegment(dataFolder, 0);
     const whole = await stat(segment);
     const bytes = await readFile(segment);
-    await appendFile(segment, bytes.subarray(32, 100));
+    const record = bytes.subarray(segmentHeaderBytes, segmentHeaderBytes + bytes.readUInt32BE(segmentHeaderBytes));
+    await appendFile(segment, record.subarray(0, -1));
     const second = await startEmulator({ dataFolder });
     expect((await stat(segment)).size).toBe(whole.size);
     await sendNumbers(connectProducer(second), '0', 20, 25);
@@ -121,7 +125,7 @@ describe('a restart on the same data folder', () => {
     await first.stop();
     const segment = await lastSegment(dataFolder, 0);
     const bytes = await readFile(segment);
-    bytes[200]! ^= 1;
+    bytes[segmentHeaderBytes + recordHeaderBytes]! ^= 1;
     await writeFile(segment, bytes);
     await expect(startEmulator({ dataFolder })).rejects.toMatchObject({
       code: 'EMULATOR_DATA_CORRUPT',

@@ -2,12 +2,9 @@ import fc from 'fast-check';
 import rhea from 'rhea';
 import { describe, expect, it } from 'vitest';
 import { MalformedMessage } from '../../../src/testing/event-hubs-emulator/encoded-values.ts';
-import {
-  addedBytesMax,
-  EventWriter,
-  encodeRuntimeMetrics,
-} from '../../../src/testing/event-hubs-emulator/event-writer.ts';
+import { addedBytesMax, EventWriter } from '../../../src/testing/event-hubs-emulator/event-writer.ts';
 import { batchFormat, SentEvents } from '../../../src/testing/event-hubs-emulator/sent-events.ts';
+import { AddedSections, encodeRuntimeMetrics } from '../../../src/testing/event-hubs-emulator/service-annotations.ts';
 
 const stamp = { sequenceNumber: 2 ** 40 + 5, offset: 123_456, enqueuedTimeMs: 1_700_000_000_123 };
 
@@ -16,6 +13,7 @@ function encode(message: object): Buffer {
 }
 
 const writer = new EventWriter();
+const added = new AddedSections(undefined);
 
 /** Every event as a reader gets it; each must stay within what it was given. */
 function written(send: SentEvents, { sequenceNumber, offset, enqueuedTimeMs } = stamp): Buffer[] {
@@ -24,7 +22,10 @@ function written(send: SentEvents, { sequenceNumber, offset, enqueuedTimeMs } = 
     const target = Buffer.alloc(7 + sent + addedBytesMax(send.partitionKey), 0xee);
     const end = writer.write(send, i, sequenceNumber, offset, enqueuedTimeMs, target, 7);
     expect(end).toBeLessThanOrEqual(target.length);
-    return target.subarray(7, end);
+    if (!writer.isPlain) return target.subarray(7, end);
+    const restAt = 7 + writer.headerBytes;
+    const bytes = added.forPlain(sequenceNumber, offset, enqueuedTimeMs);
+    return Buffer.concat([target.subarray(7, restAt), added.bytes.subarray(0, bytes), target.subarray(restAt, end)]);
   });
 }
 

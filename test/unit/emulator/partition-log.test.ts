@@ -8,6 +8,7 @@ import { MalformedMessage } from '../../../src/testing/event-hubs-emulator/encod
 import { PartitionLog } from '../../../src/testing/event-hubs-emulator/partition-log.ts';
 import { SegmentFiles } from '../../../src/testing/event-hubs-emulator/segment-files.ts';
 import { batchFormat, SentEvents } from '../../../src/testing/event-hubs-emulator/sent-events.ts';
+import { delivered } from './delivered.ts';
 
 const limits = { retentionBytesMax: 2 ** 30, retentionMs: 2 ** 40, cacheBytesMax: 2 ** 20 };
 
@@ -40,7 +41,7 @@ function readAll(log: PartitionLog, from = 0): Stored[] {
   const cursor = log.cursor(from);
   const stored: Stored[] = [];
   while (cursor.ready()) {
-    const message = rhea.message.decode(cursor.buffer.subarray(cursor.messageStart, cursor.messageEnd));
+    const message = rhea.message.decode(delivered(cursor));
     const annotations = message.message_annotations as Record<string, unknown>;
     expect(annotations['x-opt-sequence-number']).toBe(cursor.sequenceNumber);
     stored.push({
@@ -174,7 +175,7 @@ describe('a cursor', () => {
       if (i % 30 !== 29) continue;
       expect(cursor.ready()).toBe(true);
       expect(cursor.sequenceNumber).toBe(log.begin);
-      const message = rhea.message.decode(cursor.buffer.subarray(cursor.messageStart, cursor.messageEnd));
+      const message = rhea.message.decode(delivered(cursor));
       expect(message.body).toBe(log.begin);
       cursor.advance();
     }
