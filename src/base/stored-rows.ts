@@ -1,6 +1,7 @@
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { TidemarkError } from './errors.ts';
+import { finish, type Steps } from './turns.ts';
 import { encodeValue, readValue, writeValue } from './value-codec.ts';
 
 /**
@@ -20,7 +21,7 @@ export interface StoredRows {
 }
 
 /** @throws VALUE_UNSUPPORTED, LIMIT_EXCEEDED naming the row */
-export function encodeRows(generation: number, partitions: readonly (readonly unknown[])[]): Uint8Array {
+export function* encodeRowSteps(generation: number, partitions: readonly (readonly unknown[])[]): Steps<Uint8Array> {
   const writer = new ByteWriter(4096);
   writer.u8(version);
   writer.varint(generation);
@@ -34,14 +35,26 @@ export function encodeRows(generation: number, partitions: readonly (readonly un
       } catch (error) {
         throw rowRefused(error, group, partition, at);
       }
+      yield;
     }
     writer.varint(0);
   }
-  return writer.finish();
+  // The writer is nobody else's: no copy is needed.
+  return writer.view();
+}
+
+/** `encodeRowSteps` at once. */
+export function encodeRows(generation: number, partitions: readonly (readonly unknown[])[]): Uint8Array {
+  return finish(encodeRowSteps(generation, partitions));
+}
+
+/** `decodeRowSteps` at once. */
+export function decodeRows(bytes: Uint8Array): StoredRows {
+  return finish(decodeRowSteps(bytes));
 }
 
 /** @throws CHECKPOINT_CORRUPT */
-export function decodeRows(bytes: Uint8Array): StoredRows {
+export function* decodeRowSteps(bytes: Uint8Array): Steps<StoredRows> {
   const reader = new ByteReader(bytes);
   const found = reader.u8();
   if (found !== version) throw reader.corrupt(`rows of an output have version ${found}, not ${version}`);
@@ -55,6 +68,7 @@ export function decodeRows(bytes: Uint8Array): StoredRows {
       if (size > groupRows || !Array.isArray(group) || group.length !== size)
         throw reader.corrupt('a group of rows has another length');
       for (const row of group) rows.push(row);
+      yield;
     }
     partitions.push(rows);
   }

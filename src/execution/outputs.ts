@@ -96,7 +96,8 @@ async function runOutput(
       const { uid, sink } = output;
       const partitions = await rdd.collectPartitions();
       return async () => {
-        const { handle, rows } = await stageOutput(sink, { batchId, batchTimeMs: timeMs, generation }, partitions);
+        const written = { batchId, batchTimeMs: timeMs, generation };
+        const { handle, rows } = await stageOutput(sink, written, partitions, driver.rdds.turns);
         if (rows !== undefined) effects.rows.set(uid, rows);
         if (handle !== undefined) effects.handles.push({ uid, batchId, batchTimeMs: timeMs, handle });
       };
@@ -145,7 +146,7 @@ export async function publish(driver: Driver, handles: readonly UnpublishedHandl
     if (output?.kind === 'sink') {
       const bytes = rows?.kind === 'inline' ? rows.bytes : rows && (await log?.readContent(rows));
       const batch = { streamId, uid, epoch, batchId, batchTimeMs };
-      await publishOutput(output.sink, { handle, rows: bytes, batch });
+      await publishOutput(output.sink, { handle, rows: bytes, batch }, driver.rdds.turns);
     }
     driver.receipts.push({ uid, batchId });
     await driver.ports.crash('publish:one-done');

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../base/errors.ts';
-import { decodeRows, encodeRows } from '../base/stored-rows.ts';
+import { decodeRowSteps, encodeRowSteps } from '../base/stored-rows.ts';
+import { Turns } from '../base/turns.ts';
 import type {
   RewindInfo,
   Sink,
@@ -31,16 +32,18 @@ export async function stageOutput(
   sink: Sink<unknown>,
   batch: SinkBatch,
   partitions: readonly (readonly unknown[])[],
+  turns: Turns = new Turns(),
 ): Promise<StagedOutput> {
+  const rowsOf = (): Promise<Uint8Array> => turns.run(encodeRowSteps(batch.generation, partitions));
   switch (sink.sinkClass) {
     case 'staged':
       return { handle: await sink.stage(batch, partitions), rows: undefined };
     case 'outbox':
-      return { handle: undefined, rows: encodeRows(batch.generation, partitions) };
+      return { handle: undefined, rows: await rowsOf() };
     case 'idempotent':
     case 'transactional':
       if (partitions.every((rows) => rows.length === 0)) return { handle: undefined, rows: undefined };
-      return { handle: rowsInRecord, rows: encodeRows(batch.generation, partitions) };
+      return { handle: rowsInRecord, rows: await rowsOf() };
   }
 }
 
@@ -58,22 +61,27 @@ export interface CommittedOutput {
  * Rows are always those of the record, never the objects the program still holds: those it may have changed meanwhile.
  * @throws FENCED when a newer driver has written through the sink; what the sink throws
  */
-export async function publishOutput(sink: Sink<unknown>, { handle, rows, batch }: CommittedOutput): Promise<void> {
+export async function publishOutput(
+  sink: Sink<unknown>,
+  { handle, rows, batch }: CommittedOutput,
+  turns: Turns = new Turns(),
+): Promise<void> {
   switch (sink.sinkClass) {
     case 'staged':
       return sink.publish(handle);
     case 'outbox':
       return;
     case 'idempotent': {
-      const { generation, partitions } = decodeRows(expectRows(rows, batch));
+      const { generation, partitions } = await turns.run(decodeRowSteps(expectRows(rows, batch)));
       for (const [partition, own] of partitions.entries()) {
         if (own.length > 0) await sink.write(own, { ...batch, generation, partition });
       }
       return;
     }
     case 'transactional': {
-      const { generation, partitions } = decodeRows(expectRows(rows, batch));
-      return writeOnce(sink, partitions.flat(), { ...batch, generation });
+      const { generation, partitions } = await turns.run(decodeRowSteps(expectRows(rows, batch)));
+      // Copies whole arrays; flat() goes through the rows.
+      return writeOnce(sink, ([] as unknown[]).concat(...partitions), { ...batch, generation });
     }
   }
 }

@@ -1,7 +1,8 @@
-import { createHash } from 'node:crypto';
+import { ByteTurns } from '../base/byte-turns.ts';
 import { TidemarkError } from '../base/errors.ts';
 import { requireKnownOptions } from '../base/options.ts';
 import { type Random, SystemRandom } from '../base/random.ts';
+import { type Steps, Turns } from '../base/turns.ts';
 import type { ObjectStore, PutOutcome } from '../storage/object-store.ts';
 import { openObjectStore, type StoreOptions, storeOptionNames } from '../storage/open-store.ts';
 import { parseStoreUrl } from '../storage/store-url.ts';
@@ -65,7 +66,7 @@ export interface BlobForm {
   /** Of the object that tells readers of a rewind; undefined: names alone must tell them. */
   readonly rewindName?: ((uid: string, rewind: RewindInfo) => string) | undefined;
   /** No bytes: no object. */
-  readonly encode: (partitions: readonly (readonly unknown[])[]) => Uint8Array;
+  readonly encode: (partitions: readonly (readonly unknown[])[]) => Steps<Uint8Array>;
 }
 
 /**
@@ -93,6 +94,9 @@ export class BlobSink implements StagedSink<unknown> {
   readonly #storeOptions: StoreOptions;
   readonly #openStore: (url: string, options: StoreOptions) => Promise<ObjectStore>;
   readonly #random: Random;
+  /** Batches may be large, and nobody else's work is in it. */
+  readonly #turns = new Turns();
+  readonly #byteTurns = new ByteTurns();
   readonly #kept = new Map<string, Uint8Array>();
   #keptBytes = 0;
   #opened: { readonly store: ObjectStore; readonly opening: SinkOpening } | undefined;
@@ -118,11 +122,11 @@ export class BlobSink implements StagedSink<unknown> {
 
   async stage(batch: SinkBatch, partitions: readonly (readonly unknown[])[]): Promise<unknown> {
     const { store, opening } = this.#use();
-    const bytes = this.#form.encode(partitions);
+    const bytes = await this.#turns.run(this.#form.encode(partitions));
     if (bytes.length === 0) return undefined;
     const { batchId } = batch;
     const { streamId, uid, epoch } = opening;
-    const sha256 = hash(bytes);
+    const sha256 = await this.#byteTurns.sha256Hex(bytes);
     const name = this.#form.name(uid, batch);
     const handle = { name, sha256, sizeBytes: bytes.length };
     if (bytes.length <= this.#inlineBytesMax) return { ...handle, content: { bytes } } satisfies BlobHandle;
@@ -184,13 +188,13 @@ export class BlobSink implements StagedSink<unknown> {
     if (kept !== undefined) return kept;
     const staged = await store.get(content.staged);
     if (staged.status === 'found') {
-      if (hash(staged.bytes) === sha256) return staged.bytes;
+      if ((await this.#byteTurns.sha256Hex(staged.bytes)) === sha256) return staged.bytes;
       throw damaged(`${store.url}: the staged output "${content.staged}" is damaged`, name);
     }
     // Gone because an earlier publish got to its end. Anything else is a loss.
     const output = await store.get(name);
     if (output.status === 'found') {
-      if (hash(output.bytes) === sha256) return undefined;
+      if ((await this.#byteTurns.sha256Hex(output.bytes)) === sha256) return undefined;
       throw conflict(store.url, name);
     }
     throw damaged(`${store.url}: the staged output "${content.staged}" of "${name}" is missing`, name);
@@ -202,7 +206,8 @@ export class BlobSink implements StagedSink<unknown> {
     if (outcome.status === 'unknown') throw unsettled(`${store.url}: publishing "${name}"`, outcome);
     if (outcome.status === 'done') return;
     const there = await store.get(name);
-    if (there.status === 'missing' || hash(there.bytes) !== sha256) throw conflict(store.url, name);
+    if (there.status === 'missing' || (await this.#byteTurns.sha256Hex(there.bytes)) !== sha256)
+      throw conflict(store.url, name);
   }
 
   #keep(name: string, bytes: Uint8Array): void {
@@ -220,10 +225,6 @@ export class BlobSink implements StagedSink<unknown> {
     if (this.#opened !== undefined) return this.#opened;
     throw new TidemarkError('STATUS_INVALID', `The blob sink on ${this.description} is not open.`);
   }
-}
-
-function hash(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function conflict(url: string, name: string): TidemarkError {

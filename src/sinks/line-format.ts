@@ -1,4 +1,5 @@
 import { TidemarkError, toError } from '../base/errors.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 
 /** `jsonl`: any row as JSON on a line of its own. `text`: strings, numbers, bigints and booleans as they print. */
 export type LineFormat = 'jsonl' | 'text';
@@ -15,19 +16,22 @@ const partCharacters = 1024 * 1024;
  *
  * @throws TidemarkError VALUE_UNSUPPORTED naming the row
  */
-export function encodeLines(format: LineFormat, partitions: readonly (readonly unknown[])[]): Uint8Array {
+export function* encodeLines(format: LineFormat, partitions: readonly (readonly unknown[])[]): Steps<Uint8Array> {
   const encode = format === 'jsonl' ? encodeJson : encodeText;
   const parts: Buffer[] = [];
   let text = '';
-  partitions.forEach((rows, partition) => {
+  let count = 0;
+  for (const [partition, rows] of partitions.entries()) {
     for (let i = 0; i < rows.length; i++) {
       text += `${encode(rows[i], partition, i)}\n`;
       if (text.length >= partCharacters) {
         parts.push(Buffer.from(text));
         text = '';
+        yield;
       }
+      if (++count % keysPerStep === 0) yield;
     }
-  });
+  }
   parts.push(Buffer.from(text));
   return Buffer.concat(parts);
 }

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../base/errors.ts';
 import { requireKnownOptions } from '../base/options.ts';
+import { keysPerStep, type Steps } from '../base/turns.ts';
 import { rowEncoder } from '../rdd/object-file.ts';
 import { type StoreOptions, storeOptionNames } from '../storage/open-store.ts';
 import { parseStoreUrl } from '../storage/store-url.ts';
@@ -49,10 +50,16 @@ export function batchFileName(
   return suffix ? `${start}.${suffix}` : start;
 }
 
-function encodeObjects(partitions: readonly (readonly unknown[])[]): Uint8Array {
+function* encodeObjects(partitions: readonly (readonly unknown[])[]): Steps<Uint8Array> {
   if (partitions.every((rows) => rows.length === 0)) return new Uint8Array(0);
   const encoder = rowEncoder<unknown>();
-  for (const rows of partitions) for (let i = 0; i < rows.length; i++) encoder.push(rows[i]);
+  let count = 0;
+  for (const rows of partitions) {
+    for (let i = 0; i < rows.length; i++) {
+      encoder.push(rows[i]);
+      if (++count % keysPerStep === 0) yield;
+    }
+  }
   return encoder.finish();
 }
 
