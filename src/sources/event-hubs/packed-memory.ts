@@ -10,14 +10,19 @@ export interface PackedMemory {
 export const packedEventsMax = 512;
 export const packedBytesMax = 128 * 1024;
 
-/** About 140 KB each. */
-const freeMax = 64;
+/** About 140 KB each. All of it, free or not, is no more than was lately in use at once. */
 const free: PackedMemory[] = [];
+let inUse = 0;
+let lateMost = 0;
+/** How soon what was once in use no longer counts, in runs that are given back. */
+const lately = 256;
 
 /** Room for at least so many events and bytes; of full size it may be memory that was used before. */
 export function takePackedMemory(events: number, bytes: number): PackedMemory {
-  const isFull = events === packedEventsMax && bytes === packedBytesMax;
-  return (isFull ? free.pop() : undefined) ?? newMemory(events, bytes);
+  if (!isFull(events, bytes)) return newMemory(events, bytes);
+  inUse++;
+  lateMost = Math.max(lateMost, inUse);
+  return free.pop() ?? newMemory(events, bytes);
 }
 
 /**
@@ -25,8 +30,11 @@ export function takePackedMemory(events: number, bytes: number): PackedMemory {
  * whole heap, which costs more than all that is done with an event.
  */
 export function giveBackPackedMemory(memory: PackedMemory): void {
-  const isFull = memory.ends.length === packedEventsMax && memory.bytes.length === packedBytesMax;
-  if (isFull && free.length < freeMax) free.push(memory);
+  if (!isFull(memory.ends.length, memory.bytes.length)) return;
+  inUse--;
+  free.push(memory);
+  lateMost -= (lateMost - inUse) / lately;
+  while (inUse + free.length > lateMost + 1) free.pop();
 }
 
 function newMemory(events: number, bytes: number): PackedMemory {
@@ -37,4 +45,8 @@ function newMemory(events: number, bytes: number): PackedMemory {
     offsets: new Float64Array(events),
     forms: new Uint8Array(events),
   };
+}
+
+function isFull(events: number, bytes: number): boolean {
+  return events === packedEventsMax && bytes === packedBytesMax;
 }

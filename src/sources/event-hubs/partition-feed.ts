@@ -94,6 +94,7 @@ export class PartitionFeed implements Feed, LinkOwner {
     );
     this.#end(cancelled);
     await this.#link.stop(cancelled);
+    this.#buffer.reset(this.#buffer.end);
   }
 
   /** Next sequence number to plan: the position of this partition. */
