@@ -104,8 +104,8 @@ export const bench: Bench = {
     'request after 5 ms (in memory, so only the time of the network is in it). Spark: a batch ends when its rows are counted; it keeps its own checkpoint, to the local disk and beside the batches, ' +
     'so it is asked for less.',
   run: async (circumstances) => {
-    const program = await buildProgram('interval-tidemark.ts');
-    const ours = await smallest(tidemark, [process.execPath, program], circumstances);
+    const { file } = await buildProgram('interval-tidemark.ts');
+    const ours = await smallest(tidemark, [process.execPath, file], circumstances);
     const peer = installSpark();
     const theirs =
       typeof peer === 'string'

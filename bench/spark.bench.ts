@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { projectRoot } from '../scripts/steps.ts';
 import type { Bench, BenchCircumstances, BenchOutcome, BenchTable } from './bench.ts';
-import { buildProgram } from './built-program.ts';
+import { type BuiltProgram, buildProgram } from './built-program.ts';
 import { median } from './median.ts';
 import { installSpark } from './peers/spark.ts';
 import { compared, notRun, type ResultRow } from './result.ts';
@@ -102,22 +102,18 @@ async function compare(
   return { ours, theirs };
 }
 
-function engineOf(program: string): string {
-  return pathToFileURL(join(program, '..', '..', 'src', 'index.js')).href;
-}
-
 /**
  * Programs are started as one would deploy them: Node keeps its compiled modules in a folder, as a JVM maps its own classes
  * from an archive. The first start fills it.
  */
-function keepCompiledModules(program: string): void {
+function keepCompiledModules(engine: string): void {
   process.env.NODE_COMPILE_CACHE = join(projectRoot, '.local', 'compile-cache');
-  execFileSync(process.execPath, ['-e', `import('${engineOf(program)}')`]);
+  execFileSync(process.execPath, ['-e', `import('${pathToFileURL(engine).href}')`]);
 }
 
 /** What the memory consists of that no program of ours could do without. */
-function memoryTable(program: string, runs: readonly Runs[]): BenchTable {
-  const engine = engineOf(program);
+function memoryTable(built: BuiltProgram, runs: readonly Runs[]): BenchTable {
+  const engine = pathToFileURL(built.engine).href;
   const peakMb = (code: string): number => {
     const status = "process.stdout.write(require('node:fs').readFileSync('/proc/self/status', 'utf8'))";
     const text = execFileSync(process.execPath, ['-e', code.replace('STATUS', status)], { encoding: 'utf8' });
@@ -154,8 +150,8 @@ export const bench: Bench = {
       return { tables: [], rows: cases.map((one) => notRun(nameOf(one), 'Spark', `it can't be had here: ${peer}`)) };
     }
     const program = await buildProgram('word-count-tidemark.ts');
-    keepCompiledModules(program);
-    const sides = { tidemark: [process.execPath, program], spark: peer.wordCount };
+    keepCompiledModules(program.engine);
+    const sides = { tidemark: [process.execPath, program.file], spark: peer.wordCount };
     const against = `Spark Streaming ${peer.version}, local[2]`;
     const inOneThread: Runs[] = [];
     const outcomes: BenchOutcome[] = [];

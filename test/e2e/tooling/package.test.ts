@@ -2,7 +2,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildPackage } from '../../../scripts/build-package.ts';
 import { projectRoot } from '../../../scripts/steps.ts';
 
 interface PackageJson {
@@ -21,16 +23,10 @@ const entries = Object.keys(exports)
   .map((name) => name.replace(/^\./, 'tidemark'));
 
 // What a user has after `npm install tidemark`: the unpacked archive and the declared dependencies, nothing else of ours.
-beforeAll(() => {
+beforeAll(async () => {
   const stage = join(folder, 'stage');
   mkdirSync(stage);
-  execFileSync(
-    join(projectRoot, 'node_modules', '.bin', 'tsc'),
-    ['-p', 'tsconfig.build.json', '--outDir', join(stage, 'dist')],
-    {
-      cwd: projectRoot,
-    },
-  );
+  expect(await buildPackage(join(stage, 'dist'))).toBe(true);
   for (const file of ['package.json', 'LICENSE'])
     writeFileSync(join(stage, file), readFileSync(join(projectRoot, file)));
   mkdirSync(installed, { recursive: true });
@@ -55,6 +51,28 @@ function run(...args: string[]): { status: number | null; stdout: string; stderr
   return spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
 }
 
+interface Watched {
+  readonly loaded: readonly string[];
+  readonly batches: readonly unknown[][];
+  readonly stderr: string;
+}
+
+/** Runs a program that fills an array `batches`, and tells which modules were loaded meanwhile, however they were. */
+function runWatched(program: string): Watched {
+  const hooks = join(folder, 'hooks.mjs');
+  writeFileSync(
+    hooks,
+    `import { registerHooks } from 'node:module';
+    const loaded = [];
+    globalThis.batches = [];
+    registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) });
+    process.on('exit', () => console.log(JSON.stringify({ loaded, batches })));`,
+  );
+  writeFileSync(join(folder, 'watched.mjs'), program);
+  const { stdout, stderr } = run('--import', pathToFileURL(hooks).href, 'watched.mjs');
+  return { ...(JSON.parse(stdout) as Omit<Watched, 'stderr'>), stderr };
+}
+
 describe('the packed package', () => {
   test('holds the built files and nothing of the repository besides', () => {
     const top = readdirSync(installed).sort();
@@ -70,6 +88,58 @@ describe('the packed package', () => {
     expect(stderr).toBe('');
     expect(status).toBe(0);
     expect(Number(stdout)).toBeGreaterThan(0);
+  });
+
+  // A program pays at its start for what it loads: files of ours, and SDKs that it may never need.
+  test('loads no SDK, and few files, for a program without Azure', () => {
+    const { loaded, batches, stderr } = runWatched(`
+      import { Milliseconds, StreamingContext } from 'tidemark';
+      const url = ${JSON.stringify(pathToFileURL(join(folder, 'checkpoint')).href)};
+      const ssc = await StreamingContext.getOrCreate(url, () => {
+        const context = new StreamingContext({ appName: 'lean', batchInterval: Milliseconds(20), startReport: false });
+        const words = context.constantStream(['a', 'b']).map((word) => [word, 1]);
+        words.updateStateByKey((values, sum) => (sum ?? 0) + values.length).foreachRDD(async (rdd) => {
+          batches.push(await rdd.collect());
+          if (batches.length === 2) ssc.stop();
+        });
+        return context;
+      });
+      await ssc.start();
+      await ssc.awaitTermination();
+    `);
+    expect(stderr).toBe('');
+    expect(batches.map((rows) => rows.sort())).toEqual([
+      [
+        ['a', 1],
+        ['b', 1],
+      ],
+      [
+        ['a', 2],
+        ['b', 2],
+      ],
+    ]);
+    const packages = new Set(loaded.flatMap((url) => url.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1] ?? []));
+    expect([...packages].filter((name) => /^@azure|^rhea/.test(name))).toEqual([]);
+    expect(packages).toContain('msgpackr');
+    expect(loaded.filter((url) => url.includes('/tidemark/')).length).toBeLessThan(40);
+  });
+
+  test('runs on worker threads', () => {
+    const file = join(folder, 'threads.mjs');
+    writeFileSync(
+      file,
+      `import { Milliseconds, StreamingContext } from 'tidemark';
+      const ssc = new StreamingContext({
+        appName: 'threads', batchInterval: Milliseconds(20), startReport: false, master: 'local[2]', module: import.meta.url,
+      });
+      ssc.constantStream(['a', 'b', 'a']).map((word) => [word, 1]).reduceByKey((a, b) => a + b).foreachRDD(async (rdd) => {
+        console.log(JSON.stringify((await rdd.collect()).sort()));
+        ssc.stop();
+      });
+      await ssc.start();
+      await ssc.awaitTermination();`,
+    );
+    expect(run(file)).toEqual(expect.objectContaining({ status: 0, stderr: '', stdout: '[["a",2],["b",1]]\n' }));
   });
 
   test('gives its types to a strict program', () => {
