@@ -56,7 +56,7 @@ class TimedEvents implements Source<readonly [string, number]> {
   async stop(): Promise<void> {}
 }
 
-const batches: (readonly [number, number, number])[] = [];
+const batches: (readonly [number, number, number, number])[] = [];
 let untilMs: number | undefined;
 const store = new DistantStore(new MemoryStore(), new SystemRandom(), answerMs, answerMs);
 const ssc = await StreamingContext.getOrCreate(store, () => {
@@ -82,7 +82,8 @@ ssc.addStreamingListener({
   onBatchCompleted: ({ batchTimeMs, processingStartTimeMs, processingEndTimeMs, failureReason }) => {
     if (failureReason !== undefined) throw new Error(failureReason);
     untilMs ??= processingEndTimeMs + seconds * 1000;
-    batches.push([batchTimeMs, processingStartTimeMs - batchTimeMs, processingEndTimeMs - batchTimeMs]);
+    const { user, system } = process.cpuUsage();
+    batches.push([batchTimeMs, processingStartTimeMs - batchTimeMs, processingEndTimeMs - batchTimeMs, user + system]);
     if (processingEndTimeMs < untilMs) return;
     console.log(`RESULT ${JSON.stringify({ batches })}`);
     process.exit(0);

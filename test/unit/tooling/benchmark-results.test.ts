@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { closingLine, closingRows, formatFigure } from '../../../bench/closing-table.ts';
+import { smallestHeld } from '../../../bench/interval-search.ts';
 import { verdictOn } from '../../../bench/interval-verdict.ts';
 import { reportFiles } from '../../../bench/report/write-report.ts';
 import { alone, compared, notRun } from '../../../bench/result.ts';
@@ -120,7 +121,7 @@ test('BENCHMARKS.md and its charts are what the report makes of the figures besi
 });
 
 const batchesOf = (intervalMs: number, startMs: (n: number) => number, count: number) => ({
-  batches: Array.from({ length: count }, (_, n) => [n * intervalMs, startMs(n), startMs(n) + 4] as const),
+  batches: Array.from({ length: count }, (_, n) => [n * intervalMs, startMs(n), startMs(n) + 4, n * 2000] as const),
 });
 
 test('an interval is sustained when the delay of its batches does not grow', () => {
@@ -155,6 +156,40 @@ test('an interval is sustained when the delay of its batches does not grow', () 
       10,
     ).isSustained,
   ).toBe(false);
+});
+
+test('an interval is held when it is sustained and events are through within three of them', () => {
+  const quick = verdictOn(
+    batchesOf(10, () => 1, 2500),
+    10,
+  );
+  expect(quick).toMatchObject({ isHeld: true, isSustained: true, isFarOff: false, cpuMsPerBatch: 2 });
+  const late = verdictOn(
+    batchesOf(10, (n) => (n % 20 === 0 ? 25 : 1), 2500),
+    10,
+  );
+  expect(late).toMatchObject({ isHeld: false, isSustained: true, isFarOff: false });
+  const hopeless = verdictOn(
+    batchesOf(10, (n) => n * 5, 2500),
+    10,
+  );
+  expect(hopeless).toMatchObject({ isHeld: false, isSustained: false, isFarOff: true });
+});
+
+test('the smallest interval that is held is found by halving, with a second try for what is near', async () => {
+  const search = async (outcome: (intervalMs: number, run: number) => 'held' | 'near' | 'far') => {
+    const tried: number[] = [];
+    const { smallest } = await smallestHeld([1, 2, 3, 4, 5, 6, 7], 2, async (verdict) => {
+      const how = outcome(verdict, tried.filter((one) => one === verdict).length);
+      tried.push(verdict);
+      return { verdict, isHeld: how === 'held', isFarOff: how === 'far' };
+    });
+    return { tried, smallest };
+  };
+  expect(await search((ms) => (ms >= 3 ? 'held' : 'far'))).toEqual({ tried: [4, 2, 3], smallest: 3 });
+  expect(await search((ms) => (ms >= 3 ? 'held' : 'near'))).toEqual({ tried: [4, 2, 2, 3], smallest: 3 });
+  expect(await search((_, run) => (run === 1 ? 'held' : 'near'))).toEqual({ tried: [4, 4, 2, 2, 1, 1], smallest: 1 });
+  expect(await search(() => 'far')).toEqual({ tried: [4, 6, 7], smallest: undefined });
 });
 
 test('the latency of an event runs from its creation in the interval before its batch', () => {
