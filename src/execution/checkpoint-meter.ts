@@ -151,8 +151,9 @@ function operationsOf(store: ObjectStore): OperationsByPriceClass {
 }
 
 function minus<T extends object>(now: T, before: T): T {
-  const entries = Object.entries(now).map(([key, value]) => [key, value - (before as Record<string, number>)[key]!]);
-  return Object.fromEntries(entries) as T;
+  const difference = { ...now } as Record<string, number>;
+  for (const key of Object.keys(difference)) difference[key]! -= (before as Record<string, number>)[key]!;
+  return difference as T;
 }
 
 function monthlyUsd(operations: OperationsByPriceClass, prices: RequestPrices, elapsedMs: number): number | undefined {

@@ -42,6 +42,7 @@ export class OperationCounters {
   }
 
   snapshot(): Readonly<Record<OperationType, Readonly<OperationCount>>> {
-    return structuredClone(this.#counts);
+    const { get, head, put, list, delete: deletes } = this.#counts;
+    return { get: { ...get }, head: { ...head }, put: { ...put }, list: { ...list }, delete: { ...deletes } };
   }
 }
