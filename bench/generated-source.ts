@@ -43,12 +43,13 @@ export class GeneratedSource<T> implements Source<T> {
     this.#next = plan.position as number;
   }
 
-  async read(plan: SourcePlan, partition: number, push: (chunk: readonly T[]) => void): Promise<void> {
+  async read(plan: SourcePlan, partition: number, push: PushChunk<T>): Promise<void> {
     const { from, to } = plan.partitions[partition] as Range;
     for (let at = from; at < to; at += 4096) {
       const chunk: T[] = [];
       for (let offset = at; offset < Math.min(to, at + 4096); offset++) chunk.push(this.#row(offset));
-      push(chunk);
+      // What is made before it can be taken is kept for the rest of the batch.
+      await push(chunk);
     }
   }
 
