@@ -1,4 +1,4 @@
-import type { Source, SourcePlan, SourceStart } from '../src/sources/source.ts';
+import type { PushChunk, Source, SourcePlan, SourceStart } from '../src/sources/source.ts';
 
 interface Range {
   readonly from: number;
