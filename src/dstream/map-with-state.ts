@@ -296,7 +296,8 @@ class StateSlot<S> implements State<S> {
       return;
     }
     if (committed !== undefined && committed.timeMs === touchMs) {
-      if (!this.#hasValue || equalPlain(this.#value, committed.value)) return;
+      // An entry kept as bytes is compared as bytes when it is sealed.
+      if (!this.#hasValue || (committed.decode === undefined && equalPlain(this.#value, committed.value))) return;
     }
     state.put(0, id, this.#key, this.#own(), touchMs, committed);
   }

@@ -60,6 +60,12 @@ export class ArenaPane implements Pane {
     return this.#arenas[bucketOf(keyHash)]?.epoch === epoch;
   }
 
+  /** The very same bytes stand in the slot. */
+  hasSame({ keyHash, slot, start, end }: Omit<NewEntry, 'source'>, source: Buffer): boolean {
+    const arena = this.#arenas[bucketOf(keyHash)]!;
+    return arena.bytes.compare(source, start, end, arena.startOf(slot), arena.endOf(slot)) === 0;
+  }
+
   set(id: KeyIdentity, entry: NewEntry): void {
     const arena = this.#arenaOf(entry.keyHash);
     const isKnown = entry.slot >= 0 && entry.epoch === arena.epoch;
@@ -223,7 +229,7 @@ class ArenaCell implements StoredCell {
   }
 
   get timeMs(): number {
-    return this.#read().timeMs;
+    return this.#arena.timeOf(this.#slot);
   }
 
   get schema(): number {

@@ -2,6 +2,7 @@ import type { ByteWriter } from '../base/byte-writer.ts';
 import type { KeyIdentity } from '../base/canonical-key.ts';
 import { hashIdentity, readKeyAt, skipKeyAt } from '../base/key-bytes.ts';
 import { copyPlain } from '../base/plain-data.ts';
+import type { ArenaPane } from './arena-pane.ts';
 import type { NewEntry, Pane, Stamp, StoredCell, Summand } from './pane.ts';
 import { readBody, writeEntry } from './state-codec.ts';
 
@@ -85,6 +86,25 @@ export class Change implements StoredCell, NewEntry, Summand {
   /** What was found of the entry before holds. */
   isFoundIn(pane: Pane): boolean {
     return this.isThere && this.slot >= 0 && pane.isCurrent(this.keyHash, this.epoch);
+  }
+
+  /** Once encoded: takes the bytes back when they are those of the committed entry. The fingerprint is the same either way. */
+  withdrawIfSame(pane: ArenaPane, writer: ByteWriter): void {
+    if (this.hash !== this.#hashBefore || this.size !== this.#sizeBefore || !this.isFoundIn(pane)) return;
+    if (!pane.hasSame(this, writer.roomAt(this.end, 0))) return;
+    writer.endAt(this.start);
+    this.end = this.start;
+  }
+
+  /** It is no change: see `withdrawIfSame`. */
+  get isWithdrawn(): boolean {
+    return this.end === this.start;
+  }
+
+  /** Its bytes were moved to the front. */
+  moveBack(bytes: number): void {
+    this.start -= bytes;
+    this.end -= bytes;
   }
 
   stampBefore(stamp: Stamp): Stamp {

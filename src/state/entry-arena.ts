@@ -145,6 +145,11 @@ export class EntryArena {
     return schemaAt(this.bytes, skipKeyAt(this.bytes, this.startOf(slot)));
   }
 
+  /** 0: none is kept. */
+  timeOf(slot: number): number {
+    return this.#times?.[slot] ?? 0;
+  }
+
   /** A key that is not there. */
   add(source: Buffer, start: number, end: number, facts: EntryFacts): void {
     if (this.#slots === this.#capacity) this.#makeRoomForSlots();
@@ -242,7 +247,10 @@ export class EntryArena {
       this.#records[at + ofFlags]! |= flagDirty;
       this.#dirty += 1;
     }
-    if (timeMs === 0) return;
+    if (timeMs === 0) {
+      if (this.#times !== undefined) this.#times[slot] = 0;
+      return;
+    }
     this.#times ??= new Float64Array(this.#capacity);
     this.#times[slot] = timeMs;
     if (timeMs < this.#oldestMs) this.#oldestMs = timeMs;

@@ -1,6 +1,7 @@
 import { ByteWriter } from '../base/byte-writer.ts';
 import { type KeyIdentity, keyOfIdentity, writeKey } from '../base/canonical-key.ts';
 import { keysPerStep, type Steps } from '../base/turns.ts';
+import { ArenaPane } from './arena-pane.ts';
 import type { Change } from './change.ts';
 import type { CommittedPanes } from './committed-panes.ts';
 import { Fingerprint } from './fingerprint.ts';
@@ -39,6 +40,7 @@ interface OpenGroup {
   readonly writer: ByteWriter;
   readonly additions: Addition[];
   readonly pane: number;
+  readonly committed: CommittedPanes;
   readonly change: Fingerprint;
   readonly isDecoded: boolean;
 }
@@ -69,7 +71,10 @@ export function* seal(
     for (const entry of gone) removed.push(entry);
     if (gone.length + changed.length + added.length === 0) continue;
     const isDecoded = !committed.isLarge(pane, overlay.size);
-    yield* write({ writer, additions, pane, change, isDecoded }, sorted);
+    const start = writer.length;
+    yield* write({ writer, additions, pane, committed, change, isDecoded }, sorted);
+    for (const [id, cell] of overlay) if (cell?.isWithdrawn === true) overlay.delete(id);
+    if (overlay.size === 0) writer.endAt(start);
   }
   // The writer is nobody else's: no copy is needed.
   return { bytes: writer.view(), additions, change, removed };
@@ -118,8 +123,7 @@ function* write(group: OpenGroup, { gone, changed, added }: SortedChanges): Step
     writeKey(writer, keyOfIdentity(id));
     if (++count % keysPerStep === 0) yield;
   }
-  writer.varint(changed.length);
-  yield* writeEach(group, changed);
+  yield* writeChanged(group, changed);
   writer.varint(added.length);
   if (added.length === 0) return;
   const last = additions.at(-1);
@@ -129,14 +133,38 @@ function* write(group: OpenGroup, { gone, changed, added }: SortedChanges): Step
   yield* writeEach(group, added);
 }
 
+/** What is encoded as it was before is no change: its bytes are taken back, and the count that stands before them put right. */
+function* writeChanged(group: OpenGroup, changed: readonly Change[]): Steps {
+  const { writer } = group;
+  const countAt = writer.length;
+  writer.varint(changed.length);
+  const from = writer.length;
+  yield* writeEach(group, changed);
+  let count = 0;
+  for (const { isWithdrawn } of changed) if (!isWithdrawn) count += 1;
+  if (count === changed.length) return;
+  const end = writer.length;
+  writer.endAt(countAt);
+  writer.varint(count);
+  const moved = from - writer.length;
+  if (moved > 0) {
+    writer.roomAt(end, 0).copyWithin(writer.length, from, end);
+    for (const change of changed) change.moveBack(moved);
+  }
+  writer.endAt(end - moved);
+}
+
 /** Between a value's bytes and the copy that is kept of it nobody else has a turn: they must not differ. */
-function* writeEach({ writer, pane, change, isDecoded }: OpenGroup, cells: readonly Change[]): Steps {
+function* writeEach(group: OpenGroup, cells: readonly Change[]): Steps {
+  const { writer, committed, pane, change, isDecoded } = group;
   const start = writer.length;
   let steppedAt = start;
   for (let index = 0; index < cells.length; index++) {
     const cell = cells[index]!;
     cell.encode(writer, pane);
     change.add(cell.hash, cell.schema);
+    const target = cell.isThere ? committed.get(pane) : undefined;
+    if (target instanceof ArenaPane) cell.withdrawIfSame(target, writer);
     if (isDecoded) cell.takeCopies();
     else cell.forgetValue();
     if ((index + 1) % keysPerStep !== 0 && writer.length - steppedAt < bytesPerStep) continue;

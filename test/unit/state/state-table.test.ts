@@ -302,6 +302,38 @@ test('a cell that was read before its key was removed tells nothing about where 
   expect(tables[0]).toEqual({ keys: 1, value: 2, fingerprint: tables[1]!.fingerprint });
 });
 
+test('what is written as it was is not stored again in a pane kept as bytes, and is read as it is', () => {
+  const table = new StateTable({ uid: 'op', numPartitions: 1, cellsMax: 0 });
+  const partition = table.partition(0);
+  const keys = Array.from({ length: 400 }, (_, i) => `key ${i}`);
+  const write = (valueAt: (i: number) => unknown): Uint8Array => {
+    keys.forEach((key, i) => {
+      partition.put(0, key, key, valueAt(i), 0, i % 2 === 0 ? partition.get(0, key) : undefined);
+    });
+    const { bytes } = table.seal();
+    keys.forEach((key, i) => {
+      expect(partition.get(0, key)?.value).toEqual(valueAt(i));
+    });
+    table.merge();
+    keys.forEach((key, i) => {
+      expect(partition.get(0, key)?.value).toEqual(valueAt(i));
+    });
+    return bytes;
+  };
+  const first = write((i) => ({ at: i }));
+  // Of 400 changes are left: none, those of one byte more in their count, and nearly all.
+  for (const changed of [0, 1, 127, 128, 300, 399]) {
+    const restored = new StateTable({ uid: 'op', numPartitions: 1, cellsMax: 0 });
+    restored.restore(first, true);
+    const bytes = write((i) => ({ at: i < changed ? -i - changed : i }));
+    expect(bytes.length).toBeLessThan(changed === 0 ? 1 : 20 + changed * 30);
+    if (bytes.length > 0) restored.restore(bytes, true);
+    expect(restored.fingerprint).toBe(table.fingerprint);
+    expect(contentOf(restored)).toEqual(contentOf(table));
+    write((i) => ({ at: i }));
+  }
+});
+
 describe('against a Map', () => {
   test.each([
     ['decoded', 8192, 200],
