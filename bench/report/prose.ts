@@ -41,7 +41,7 @@ it is committed. A longest collection is what the clock saw; with other work on 
   'state-peers': `Both stores keep their data in files, ours is in memory and its changes go to the log; no side waits for a disk here. lmdb is native
 code on a memory map, and still pays for pages: it copies every leaf it changes, and 100,000 random keys of five million lie on nearly as
 many leaves of 4 KB, so a batch writes some hundred megabytes where ours writes the entries. With few keys, where many changes
-share a leaf, lmdb comes close or ahead. slatedb crosses from JavaScript into Rust and back for every key it reads.`,
+share a leaf, lmdb comes close. slatedb crosses from JavaScript into Rust and back for every key it reads.`,
 };
 
 export function sectionOf(name: string): string {
