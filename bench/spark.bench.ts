@@ -14,7 +14,9 @@ const wordsPerLine = 10;
 const batches = 14;
 // The first batches warm both compilers up.
 const warmUp = 7;
-const repeats = 2;
+const repeats = 3;
+// No round begins later; the first round of every case is run all the same.
+const minutesMax = 15;
 
 interface Case {
   readonly program: Program;
@@ -77,29 +79,27 @@ const starts: readonly { readonly what: string; readonly of: (run: Measured) => 
     of: (run) => run.firstBatchMs - run.waitedMs,
   },
   { what: 'process start to first batch finished, wait for its time included', of: ({ firstBatchMs }) => firstBatchMs },
+  {
+    what: 'process start to the first batch with rows finished, CPU time',
+    of: ({ batches: [first] }) => first!.cpuUs / 1000,
+  },
 ];
 
-async function compare(
+/** One round of a case, both sides in turn. Nothing when Spark hangs, as it does once in a while. */
+async function compareOnce(
   one: Case,
   sides: { readonly tidemark: readonly string[]; readonly spark: readonly string[] },
-  { rounds, progress }: BenchCircumstances,
-): Promise<Runs> {
-  const ours: Measured[] = [];
-  const theirs: Measured[] = [];
+  { progress }: BenchCircumstances,
+): Promise<{ readonly own: Measured; readonly their: Measured } | undefined> {
   const plan = { intervalMs: 1000, batches, linesPerBatch: one.linesPerBatch };
-  for (let round = 0; round < rounds(repeats); round++) {
-    progress(`${nameOf(one)}, round ${round + 1} of ${rounds(repeats)}`);
-    const own = await measure(sides.tidemark, one.program, one.input, { ...plan, threads: one.threads });
-    try {
-      theirs.push(await measure(sides.spark, one.program, one.input, plan));
-      ours.push(own);
-    } catch (error) {
-      // Once in a while Spark hangs; the other rounds and the other cases count all the same.
-      if (!(error instanceof NoResultError)) throw error;
-      progress(`Spark gave ${error.message}`);
-    }
+  const own = await measure(sides.tidemark, one.program, one.input, { ...plan, threads: one.threads });
+  try {
+    return { own, their: await measure(sides.spark, one.program, one.input, plan) };
+  } catch (error) {
+    if (!(error instanceof NoResultError)) throw error;
+    progress(`Spark gave ${error.message}`);
+    return undefined;
   }
-  return { ours, theirs };
 }
 
 /**
@@ -153,42 +153,48 @@ export const bench: Bench = {
     keepCompiledModules(program.engine);
     const sides = { tidemark: [process.execPath, program.file], spark: peer.wordCount };
     const against = `Spark Streaming ${peer.version}, local[2]`;
-    const inOneThread: Runs[] = [];
-    const outcomes: BenchOutcome[] = [];
-    const all = (): BenchOutcome => ({
-      tables: outcomes.flatMap(({ tables }) => tables),
-      rows: outcomes.flatMap(({ rows }) => rows),
-    });
-    for (const one of cases) {
-      const runs = await compare(one, sides, circumstances);
-      if (runs.theirs.length === 0) {
-        outcomes.push({ tables: [], rows: [notRun(nameOf(one), against, 'Spark gave no result in time')] });
-        continue;
+    const found = cases.map((one) => ({ one, ours: [] as Measured[], theirs: [] as Measured[] }));
+    const untilMs = performance.now() + minutesMax * 60_000;
+    const wanted = circumstances.rounds(repeats);
+    // Round by round through all cases, so that a busy stretch of the machine does not fall on one of them.
+    for (let round = 0; round < wanted; round++) {
+      for (const { one, ours, theirs } of found) {
+        if (round > 0 && performance.now() > untilMs) continue;
+        circumstances.progress(`${nameOf(one)}, round ${round + 1} of ${wanted}`);
+        const both = await compareOnce(one, sides, circumstances);
+        if (both === undefined) continue;
+        ours.push(both.own);
+        theirs.push(both.their);
+        circumstances.keep(outcomeOf(found, program, against));
       }
-      if (one.threads === 1) inOneThread.push(runs);
-      outcomes.push(outcomeOf(one, runs, against));
-      circumstances.keep(all());
     }
-    if (inOneThread.length === 0) return all();
-    const pooled = {
-      ours: inOneThread.flatMap(({ ours }) => ours),
-      theirs: inOneThread.flatMap(({ theirs }) => theirs),
-    };
-    const startRows = starts.map(({ what, of }) =>
-      compared({
-        ...{ what, against, unit: 'ms', better: 'less', atLeast: 10 },
-        ours: pooled.ours.map(of),
-        peer: pooled.theirs.map(of),
-      }),
-    );
-    return {
-      tables: [...all().tables, memoryTable(program, inOneThread)],
-      rows: [...all().rows, ...startRows],
-    };
+    return outcomeOf(found, program, against);
   },
 };
 
-function outcomeOf(one: Case, { ours, theirs }: Runs, against: string): BenchOutcome {
+type Found = Runs & { readonly one: Case };
+
+function outcomeOf(found: readonly Found[], program: BuiltProgram, against: string): BenchOutcome {
+  const outcomes = found.map((one) =>
+    one.ours.length > 0
+      ? outcomeOfCase(one, against)
+      : { tables: [], rows: [notRun(nameOf(one.one), against, 'Spark gave no result in time')] },
+  );
+  const tables = outcomes.flatMap((outcome) => outcome.tables);
+  const rows = outcomes.flatMap((outcome) => outcome.rows);
+  const inOneThread = found.filter(({ one, ours }) => one.threads === 1 && ours.length > 0);
+  if (inOneThread.length === 0) return { tables, rows };
+  const startRows = starts.map(({ what, of }) =>
+    compared({
+      ...{ what, against, unit: 'ms', better: 'less', atLeast: 10 },
+      ours: inOneThread.flatMap(({ ours }) => ours.map(of)),
+      peer: inOneThread.flatMap(({ theirs }) => theirs.map(of)),
+    }),
+  );
+  return { tables: [...tables, memoryTable(program, inOneThread)], rows: [...rows, ...startRows] };
+}
+
+function outcomeOfCase({ one, ours, theirs }: Found, against: string): BenchOutcome {
   const figures = figuresOf(one);
   const what = nameOf(one);
   const cells = (engine: string, runs: readonly Measured[]) => ({

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { lineOf } from './lines.ts';
 import { resultOf } from './result-of.ts';
 
-const timeoutMs = 180_000;
+// Several times what a run takes; a busy machine may need it.
+const timeoutMs = 90_000;
 
 export interface WordCount {
   readonly intervalMs: number;
