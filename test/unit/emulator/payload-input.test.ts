@@ -30,8 +30,7 @@ const goesToSink = ({ channel, handle, isTransfer, payload }: Frame): boolean =>
   channel === 0 && handle === 1 && isTransfer && payload.length > 0;
 
 class Connection {
-  /** Who got what, in order; bytes for the same one in a row are one entry. */
-  readonly seen: [string, Buffer][] = [];
+  readonly #got: [string, Buffer][] = [];
   readonly rhea = {
     amqp_transport: { header_received: true as unknown, read_complete: false },
     frame_size: undefined as number | undefined,
@@ -45,41 +44,48 @@ class Connection {
     const { rhea } = this;
     this.#input = new PayloadInput(
       rhea as unknown as RheaConnection,
-      (bytes) => this.#note('rhea', Buffer.from(bytes)),
+      (bytes) => this.#got.push(['rhea', bytes]),
       (link) =>
         link === (rhea.remote_channel_map[0].remote.handles[1] as unknown)
-          ? { append: (source, start, end) => this.#note('sink', Buffer.from(source.subarray(start, end))) }
+          ? { append: (source, start, end) => this.#got.push(['sink', Buffer.from(source.subarray(start, end))]) }
           : undefined,
     );
   }
 
+  /** The memory is used for something else afterwards, as that of the socket is. */
   feed(bytes: Buffer): void {
-    this.#input.input(bytes);
+    const chunk = Buffer.from(new Uint8Array(bytes));
+    this.#input.input(chunk);
+    chunk.fill(0xee);
   }
 
-  #note(who: string, bytes: Buffer): void {
-    const last = this.seen.at(-1);
-    if (last?.[0] === who) last[1] = Buffer.concat([last[1], bytes]);
-    else this.seen.push([who, bytes]);
+  get seen(): [string, Buffer][] {
+    return joined(this.#got);
   }
 }
 
-function expected(frames: readonly Frame[]): [string, Buffer][] {
+/** Who got what, in order; bytes for the same one in a row are one entry. */
+function joined(got: readonly [string, Buffer][]): [string, Buffer][] {
   const seen: [string, Buffer][] = [];
-  const note = (who: string, bytes: Buffer): void => {
+  for (const [who, bytes] of got) {
     const last = seen.at(-1);
     if (last?.[0] === who) last[1] = Buffer.concat([last[1], bytes]);
     else seen.push([who, bytes]);
-  };
-  for (const item of frames) {
-    if (goesToSink(item)) {
-      note('sink', item.payload);
-      note('rhea', frame(item, Buffer.alloc(0)));
-    } else {
-      note('rhea', frame(item, item.payload));
-    }
   }
   return seen;
+}
+
+function expected(frames: readonly Frame[]): [string, Buffer][] {
+  const got: [string, Buffer][] = [];
+  for (const item of frames) {
+    if (goesToSink(item)) {
+      got.push(['sink', item.payload]);
+      got.push(['rhea', frame(item, Buffer.alloc(0))]);
+    } else {
+      got.push(['rhea', frame(item, item.payload)]);
+    }
+  }
+  return joined(got);
 }
 
 const arbitraryFrame: fc.Arbitrary<Frame> = fc.record({
