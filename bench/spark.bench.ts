@@ -147,6 +147,7 @@ export const bench: Bench = {
   run: async (circumstances) => {
     const peer = installSpark();
     if (typeof peer === 'string') {
+      circumstances.progress(`Spark can't be had here, so nothing is measured: ${peer}`);
       return { tables: [], rows: cases.map((one) => notRun(nameOf(one), 'Spark', `it can't be had here: ${peer}`)) };
     }
     const program = await buildProgram('word-count-tidemark.ts');
