@@ -190,14 +190,13 @@ export async function countByValue<T>(rdd: RDD<T>): Promise<Map<T, number>> {
     });
     return andThen(done, () => counts);
   });
-  const rows = new Map<unknown, T>();
+  const first = new FirstKeys<T>();
   const result = new Map<T, number>();
   const owner = driverOf(rdd);
   for (const part of parts) {
     const add = ([identity, { row, count }]: [unknown, { readonly row: T; readonly count: number }]): void => {
-      if (!rows.has(identity)) rows.set(identity, row);
-      const first = rows.get(identity) as T;
-      result.set(first, (result.get(first) ?? 0) + count);
+      const key = first.of(identity, row);
+      result.set(key, (result.get(key) ?? 0) + count);
     };
     await visitInTurns(part, part.size, add, owner);
   }
@@ -205,15 +204,29 @@ export async function countByValue<T>(rdd: RDD<T>): Promise<Map<T, number>> {
 }
 
 export async function collectAsMap<K, V>(rdd: RDD<readonly [K, V]>): Promise<Map<K, V>> {
-  const keys = new Map<unknown, K>();
+  const first = new FirstKeys<K>();
   const result = new Map<K, V>();
   const add = ([key, value]: readonly [K, V]): void => {
-    const identity = keyIdentity(key);
-    if (!keys.has(identity)) keys.set(identity, key);
-    result.set(keys.get(identity) as K, value);
+    result.set(first.of(keyIdentity(key), key), value);
   };
   for (const part of await rdd.collectPartitions()) await pushRows(part, add, driverOf(rdd));
   return result;
+}
+
+/**
+ * Of equal keys the one that came first. A Map that grows to a million entries stands still for tens of milliseconds, so
+ * none is kept of keys that a Map compares right by themselves.
+ */
+class FirstKeys<K> {
+  readonly #keys = new Map<unknown, K>();
+
+  of(identity: unknown, key: K): K {
+    if (identity === key) return key;
+    const first = this.#keys.get(identity);
+    if (first !== undefined) return first;
+    this.#keys.set(identity, key);
+    return key;
+  }
 }
 
 export async function lookup<K, V>(rdd: RDD<readonly [K, V]>, key: K): Promise<V[]> {

@@ -4,6 +4,7 @@ import { TidemarkError } from '../base/errors.ts';
 import { type Random, SeededRandom } from '../base/random.ts';
 import type { RDD } from './rdd.ts';
 import type { RddContext } from './rdd-context.ts';
+import { inTurns, type LoopOwner, pushRows, sortInTurns } from './row-loops.ts';
 import { andThen, pipeWhile } from './task.ts';
 import { checkInteger } from './validation.ts';
 
@@ -86,32 +87,60 @@ export async function takeSample<T>(rdd: RDD<T>, withReplacement: boolean, n: nu
   });
   const total = counts.reduce((a, b) => a + b, 0);
   if (total === 0) return [];
+  const owner: LoopOwner = { turns: rdd.context.turns, partition: 0, watch: undefined };
   const draws = withReplacement
-    ? Array.from({ length: n }, () => Math.floor(random.next() * total))
-    : drawDistinct(Math.min(n, total), total, random);
-  const found = await pick(rdd, counts, draws);
+    ? await drawAny(n, total, random, owner)
+    : await drawDistinct(Math.min(n, total), total, random, owner);
+  const found = await pick(rdd, counts, draws, owner);
   // Fewer than drawn only when the RDD gives other rows each time it is computed.
-  return draws.filter((position) => found.has(position)).map((position) => found.get(position)!);
+  const rows: T[] = [];
+  const take = (position: number): void => {
+    if (found.has(position)) rows.push(found.get(position)!);
+  };
+  await pushRows(draws, take, owner);
+  return rows;
+}
+
+async function drawAny(n: number, total: number, random: Random, owner: LoopOwner): Promise<number[]> {
+  const draws: number[] = [];
+  await inTurns(owner, 0, n, (start, end) => {
+    for (let i = start; i < end; i++) draws.push(Math.floor(random.next() * total));
+  });
+  return draws;
 }
 
 /** `n` different numbers below `total`, in random order (Floyd's method, then a shuffle). */
-function drawDistinct(n: number, total: number, random: Random): number[] {
+async function drawDistinct(n: number, total: number, random: Random, owner: LoopOwner): Promise<number[]> {
   const chosen = new Set<number>();
-  for (let limit = total - n; limit < total; limit++) {
-    const draw = Math.floor(random.next() * (limit + 1));
-    chosen.add(chosen.has(draw) ? limit : draw);
-  }
+  await inTurns(owner, total - n, total, (start, end) => {
+    for (let limit = start; limit < end; limit++) {
+      const draw = Math.floor(random.next() * (limit + 1));
+      chosen.add(chosen.has(draw) ? limit : draw);
+    }
+  });
   const draws = [...chosen];
-  for (let i = draws.length - 1; i > 0; i--) {
-    const j = Math.floor(random.next() * (i + 1));
-    [draws[i], draws[j]] = [draws[j]!, draws[i]!];
-  }
+  await inTurns(owner, 0, draws.length - 1, (start, end) => {
+    for (let k = start; k < end; k++) {
+      const i = draws.length - 1 - k;
+      const j = Math.floor(random.next() * (i + 1));
+      [draws[i], draws[j]] = [draws[j]!, draws[i]!];
+    }
+  });
   return draws;
 }
 
 /** The rows at these positions over all partitions. */
-async function pick<T>(rdd: RDD<T>, counts: readonly number[], positions: readonly number[]): Promise<Map<number, T>> {
-  const ascending = [...new Set(positions)].sort((a, b) => a - b);
+async function pick<T>(
+  rdd: RDD<T>,
+  counts: readonly number[],
+  positions: readonly number[],
+  owner: LoopOwner,
+): Promise<Map<number, T>> {
+  const ascending: number[] = [];
+  const addOnce = (position: number): void => {
+    if (position !== ascending.at(-1)) ascending.push(position);
+  };
+  await pushRows(await sortInTurns(positions.slice(), (a, b) => a - b, owner), addOnce, owner);
   const wanted = new Map<number, number[]>();
   const starts: number[] = [];
   let start = 0;
@@ -137,7 +166,9 @@ async function pick<T>(rdd: RDD<T>, counts: readonly number[], positions: readon
     },
     [...wanted.keys()],
   );
-  return new Map(parts.flat());
+  const found = new Map<number, T>();
+  for (const part of parts) await pushRows(part, ([position, row]) => found.set(position, row), owner);
+  return found;
 }
 
 /** How often something happens that happens `mean` times on average. */

@@ -164,6 +164,7 @@ describe('the turns of the event loop', () => {
     collectAsMap: (rdd) => rdd.keyBy((x) => x).collectAsMap(),
     takeOrdered: (rdd) => rdd.takeOrdered(120_000),
     lookup: (rdd) => rdd.keyBy(() => 'all').lookup('all'),
+    takeSample: (rdd) => rdd.takeSample(false, 60_000, 1),
   };
   for (const [name, action] of Object.entries(afterwards)) {
     it(`come when ${name} puts together what many tasks gave`, async () => {
