@@ -12,45 +12,46 @@ const program = fileURLToPath(new URL('./killed-driver.ts', import.meta.url));
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Resolves with the signal or code a driver has ended with. */
-async function life(killAt?: string): Promise<unknown> {
+interface Life {
+  /** The signal or code the driver has ended with. */
+  readonly end: unknown;
+  /** Its warnings. */
+  readonly told: string;
+}
+
+/** `faults`: see the program. */
+async function life(place: string, faults: Readonly<Record<string, string>>, lastBatch: number): Promise<Life> {
   const child = spawn(process.execPath, [program], {
     env: {
       ...process.env,
-      FOLDER: folder,
-      LAST_BATCH: '40',
+      FOLDER: join(folder, place),
+      LAST_BATCH: String(lastBatch),
       NODE_COMPILE_CACHE: join(folder, 'compiled'),
-      ...(killAt === undefined ? {} : { KILL_AT: killAt }),
+      ...faults,
     },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'ignore', 'pipe'],
     timeout: 60_000,
+    killSignal: 'SIGKILL',
   });
-  const [code, signal] = await once(child, 'exit');
-  return signal ?? code;
+  let told = '';
+  child.stderr.on('data', (text) => (told += text));
+  const [code, signal] = await once(child, 'close');
+  return { end: signal ?? code, told };
 }
 
 /** Contents of the objects an output has published, in order of their batches. */
-function published(output: string): string[] {
+function published(place: string, output: string): string[] {
   // The store keeps files of its own beside them.
-  const place = join(folder, output, `${output}-out`);
-  return readdirSync(place)
+  const objects = join(folder, place, output, `${output}-out`);
+  return readdirSync(objects)
     .sort()
-    .map((name) => readFileSync(join(place, name), 'utf8'));
+    .map((name) => readFileSync(join(objects, name), 'utf8'));
 }
 
-test('a process with worker threads that is killed again and again loses and doubles nothing', async () => {
-  const points = [
-    'batch:planned:4',
-    'batch:staged:5',
-    'commit:before-record:4',
-    'commit:record-written:6',
-    'publish:one-done:5',
-  ];
-  for (const point of points) expect(await life(point), point).toBe('SIGKILL');
-  expect(await life()).toBe(0);
-
-  const rows = published('rows').flatMap((text) => text.trim().split('\n'));
-  const totals = published('totals').flatMap((text) =>
+/** Every row once, and the sums of all of them. */
+function expectWhole(place: string): void {
+  const rows = published(place, 'rows').flatMap((text) => text.trim().split('\n'));
+  const totals = published(place, 'totals').flatMap((text) =>
     text
       .trim()
       .split('\n')
@@ -70,4 +71,32 @@ test('a process with worker threads that is killed again and again loses and dou
   expect(rows.toSorted()).toEqual(expected.toSorted());
   const last = new Map(totals.slice(-sums.size));
   expect(last).toEqual(sums);
+}
+
+test('a process with worker threads that is killed again and again loses and doubles nothing', async () => {
+  const points = [
+    'batch:planned:4',
+    'batch:outputs-run:3',
+    'batch:staged:5',
+    'commit:before-record:4',
+    'commit:record-written:6',
+    'publish:one-done:5',
+  ];
+  for (const point of points) expect((await life('killed', { KILL_AT: point }, 40)).end, point).toBe('SIGKILL');
+  expect(await life('killed', {}, 80)).toMatchObject({ end: 0 });
+  expectWhole('killed');
+}, 120_000);
+
+test('a worker thread that ends while the driver stands at a point of a batch costs nothing but work', async () => {
+  // Not more than four are lost in a minute, or the stream ends.
+  const lives = [
+    ['batch:planned:4', 'batch:staged:9', 'commit:before-record:14'],
+    ['commit:record-written:4', 'publish:one-done:9'],
+  ];
+  for (const [i, points] of lives.entries()) {
+    const { end, told } = await life('exits', { EXIT_AT: points.join(',') }, 30 * (i + 1));
+    expect(end, told).toBe(0);
+    expect(told.split('exit code 3').length - 1, told).toBe(points.length);
+  }
+  expectWhole('exits');
 }, 120_000);
