@@ -97,7 +97,7 @@ async function compareOnce(
     return { own, their: await measure(sides.spark, one.program, one.input, plan) };
   } catch (error) {
     if (!(error instanceof NoResultError)) throw error;
-    progress(`Spark gave ${error.message}`);
+    progress(`Spark gave ${error.message}; it said last: ${error.complaint.trim().split('\n').at(-1)}`);
     return undefined;
   }
 }

@@ -5,7 +5,7 @@ import { lineOf } from './lines.ts';
 import { resultOf } from './result-of.ts';
 
 // Several times what a run takes; a busy machine may need it.
-const timeoutMs = 90_000;
+const timeoutMs = 150_000;
 
 export interface WordCount {
   readonly intervalMs: number;
