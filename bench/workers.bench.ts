@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import type { Bench } from './bench.ts';
 import { threadCpuMs } from './cpu.ts';
 import { median } from './median.ts';
-import { compared } from './result.ts';
+import { compared, alone as figure } from './result.ts';
+import { startTwoProcesses } from './two-processes.ts';
 import { linesPerBatch, startWordCount, type WordCount } from './workers-program.ts';
 
 const warmUp = 6;
@@ -42,10 +43,13 @@ export const bench: Bench = {
   measures:
     `Word count of ${linesPerBatch.toLocaleString('en-US')} lines of ten words per batch, in four partitions, data born in the workers, ` +
     'combined before the shuffle; only the number of words of each partition goes to the driver. Wall clock of a batch, which ' +
-    'needs two cores that nothing else uses; beside it the CPU time of the busiest thread, which other load moves little.',
+    'needs two cores that nothing else uses; beside it the CPU time of the busiest thread, which other load moves little, and in ' +
+    'the same rounds what two processes with a bare loop get through beside one: the limit of the machine.',
   run: async ({ rounds }) => {
     const alone = await startWordCount('local');
     const two = await startWordCount('local[2]');
+    const processes = await startTwoProcesses();
+    const best: { readonly byWall: number; readonly byCpu: number }[] = [];
     const [runAlone, runTwo] = [meter(alone), meter(two)];
     const ours: Cost[] = [];
     const peer: Cost[] = [];
@@ -53,10 +57,13 @@ export const bench: Bench = {
       const one = await runAlone();
       const both = await runTwo();
       if (one.words !== both.words) throw new Error(`One thread counts ${one.words} words, two workers ${both.words}.`);
+      const limit = await processes.measure();
       if (round < 0) continue;
+      best.push(limit);
       peer.push(one);
       ours.push(both);
     }
+    processes.stop();
     await alone.stop();
     await two.stop();
     const cells = (costs: readonly Cost[]): { readonly [column: string]: number } => ({
@@ -92,6 +99,13 @@ export const bench: Bench = {
       better: 'more',
       note: 'what two cores that nothing else uses would give at best',
     });
-    return { tables: [table], rows: [result, byCpu] };
+    const limitOf = (by: keyof (typeof best)[number], what: string) =>
+      figure({
+        what: `the limit of the machine ${what}: a bare loop in two processes`,
+        unit: 'times one process',
+        ours: best.map((limit) => limit[by]),
+      });
+    const limits = [limitOf('byWall', 'by the wall clock'), limitOf('byCpu', 'by CPU time')];
+    return { tables: [table], rows: [result, byCpu, ...limits] };
   },
 };
