@@ -21,6 +21,8 @@ export interface StateProgram {
   readonly mark: string;
   /** How often the state is partitioned. */
   readonly partitions: number;
+  /** `print`: batches need not wait for each other; `windows`: there is nothing that needs a checkpoint. */
+  readonly outputs: 'foreach' | 'print' | 'windows';
   readonly context?: Partial<StreamingContextOptions>;
   readonly observe?: (output: string, stream: DStream<unknown>) => void;
 }
@@ -34,7 +36,7 @@ const sum = (values: readonly number[], total: number | undefined): number => va
 
 /** Every kind of state there is, and what may follow it. */
 export function buildStateProgram(program: StateProgram): StreamingContext {
-  const { partitions, context, observe } = program;
+  const { partitions, outputs: kind, context, observe } = program;
   const ssc = new StreamingContext({
     appName: 'state',
     batchInterval: Seconds(1),
@@ -46,6 +48,16 @@ export function buildStateProgram(program: StateProgram): StreamingContext {
   [calledOnDriver, calledOnWorkers] = [onDriver, onWorkers];
   const rows = ssc.sourceStream(rowsSource(4, 'workers'), { uid: 'rows' });
   const byDriver = ssc.sourceStream(rowsSource(2, 'driver'), { uid: 'by-driver' });
+  if (kind === 'windows') {
+    const sums = rows.reduceByKeyAndWindow(add, Seconds(3), Seconds(1), { uid: 'window' }).mapPartitions((all) => {
+      timeMs += 1000;
+      fail(program, 'behind', 0);
+      return all;
+    });
+    if (observe === undefined) sums.foreachRDD(() => {});
+    else observe('window', sums);
+    return ssc;
+  }
   const totals = rows.updateStateByKey(
     (values: readonly number[], total: number | undefined, _key, time) => {
       (isMainThread ? onDriver : onWorkers).add(1);
@@ -99,9 +111,12 @@ export function buildStateProgram(program: StateProgram): StreamingContext {
     actions: totals.transform((rdd) => rdd.sortBy(([key, total]) => [total, key], false, 2)),
   };
   // Read by no output, and advanced all the same.
-  rows.reduceByKeyAndWindow(Math.max, Seconds(3), Seconds(3), { uid: 'largest' }).foreachRDD(() => {});
+  const largest = rows.reduceByKeyAndWindow(Math.max, Seconds(3), Seconds(3), { uid: 'largest' });
+  if (kind === 'print') largest.print();
+  else largest.foreachRDD(() => {});
   for (const [name, stream] of Object.entries(outputs)) {
-    if (observe === undefined) stream.foreachRDD(() => {});
+    if (kind === 'print') stream.print(1000);
+    else if (observe === undefined) stream.foreachRDD(() => {});
     else observe(name, stream);
   }
   return ssc;
@@ -131,8 +146,9 @@ function isFirst(mark: string): boolean {
   }
 }
 
-export function stateModuleOf({ fault, faultMs, mark, partitions }: StateProgram): string {
-  const query = new URLSearchParams({ fault, faultMs: String(faultMs), mark, partitions: String(partitions) });
+export function stateModuleOf({ fault, faultMs, mark, partitions, outputs }: StateProgram): string {
+  const numbers = { faultMs: String(faultMs), partitions: String(partitions) };
+  const query = new URLSearchParams({ fault, mark, outputs, ...numbers });
   return `${new URL('./state-programs.ts', import.meta.url).href}?${query}`;
 }
 
@@ -144,6 +160,7 @@ export function create(): StreamingContext {
     fault: given.get('fault') as Fault,
     faultMs: Number(given.get('faultMs')),
     mark: given.get('mark')!,
+    outputs: given.get('outputs') as StateProgram['outputs'],
     partitions: Number(given.get('partitions')),
   });
 }

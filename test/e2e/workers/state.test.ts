@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import type { Worker } from 'node:worker_threads';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readCheckpoint } from '../../../src/checkpoint/read-checkpoint.ts';
 import { StreamingContext } from '../../../src/index.ts';
@@ -30,24 +31,27 @@ interface Stream {
   readonly seen: Seen;
   readonly warnings: string[];
   readonly manifestEvery: number;
+  readonly printed: string[];
 }
 
 function newStream(manifestEvery = 1000): Stream {
   const clock = new LoopClock(0);
-  return { store: new MemoryStore({ clock }), clock, seen: {}, warnings: [], manifestEvery };
+  return { store: new MemoryStore({ clock }), clock, seen: {}, warnings: [], manifestEvery, printed: [] };
 }
 
 /** One life of a driver: batches up to this time. Resolves with the stored state in the end, or the error. */
 async function live(
-  { store, clock, seen, warnings, manifestEvery }: Stream,
+  { store, clock, seen, warnings, manifestEvery, printed }: Stream,
   master: string,
   toMs: number,
   fault: Partial<StateProgram> = {},
+  crashHook: (point: string) => Promise<void> = async () => {},
 ): Promise<Error | undefined> {
   const program: StateProgram = {
     fault: 'none',
     faultMs: 0,
     partitions: 4,
+    outputs: 'foreach',
     mark: join(folder, `mark-${marks++}`),
     ...fault,
     observe: (output, stream) => {
@@ -57,14 +61,20 @@ async function live(
       });
     },
   };
-  const environment = { clock, random: new SeededRandom(1), warn: (text: string) => warnings.push(text) };
+  const environment = {
+    clock,
+    random: new SeededRandom(1),
+    warn: (text: string) => warnings.push(text),
+    print: (text: string) => printed.push(text),
+    crashHook,
+  };
   const checkpoint = { manifestEveryRecords: manifestEvery };
-  const ssc = await StreamingContext.getOrCreate(store, () =>
+  const build = (): StreamingContext =>
     buildStateProgram({
       ...program,
       context: { master, module: stateModuleOf(program), environment, checkpoint },
-    }),
-  );
+    });
+  const ssc = program.outputs === 'windows' ? build() : await StreamingContext.getOrCreate(store, build);
   const driven = new DrivenStream(ssc, clock, 1000);
   await ssc.start();
   try {
@@ -169,20 +179,57 @@ describe('what goes wrong with state in worker threads', () => {
   test.each(['exits in state', 'exits behind state', 'exits afterwards'] as const)(
     'a thread that %s is replaced, and the next one is given the committed state',
     async (fault) => {
-      for (const manifestEvery of [1000, 2]) {
-        const [alone, found] = [newStream(manifestEvery), newStream(manifestEvery)];
-        await live(alone, 'local', 7000);
-        const mark = join(folder, `exit-${marks++}`);
-        expect(await live(found, 'local[2]', 7000, { fault, faultMs: 5000, mark })).toBeUndefined();
-        expect(existsSync(mark)).toBe(true);
-        expectSame(found, alone);
-        const { fingerprints } = await stored(found);
-        expect(fingerprints).toEqual((await stored(alone)).fingerprints);
-        expect(found.warnings.length).toBeLessThanOrEqual(1);
-      }
+      const [alone, found] = [newStream(2), newStream(2)];
+      await live(alone, 'local', 7000);
+      const mark = join(folder, `exit-${marks++}`);
+      expect(await live(found, 'local[2]', 7000, { fault, faultMs: 5000, mark })).toBeUndefined();
+      expect(existsSync(mark)).toBe(true);
+      expectSame(found, alone);
+      expect((await stored(found)).fingerprints).toEqual((await stored(alone)).fingerprints);
+      expect(found.warnings.length).toBeLessThanOrEqual(1);
     },
     60_000,
   );
+
+  test.each([
+    ['foreach', ['batch:begin', 'batch:state-advanced', 'batch:outputs-run', 'commit:manifest-written']],
+    ['print', ['batch:planned', 'batch:staged', 'batch:sealed', 'commit:before-record']],
+    ['print', ['commit:record-written', 'batch:committed', 'batch:input-freed', 'batch:end']],
+  ] as const)(
+    'with %s, threads that are lost at %j cost nothing',
+    async (outputs, points) => {
+      const [alone, found] = [newStream(3), newStream(3)];
+      const toMs = 2000 + 2000 * points.length;
+      await live(alone, 'local', toMs, { outputs });
+      const threads: Worker[] = [];
+      const note = (thread: Worker): number => threads.push(thread);
+      process.on('worker', note);
+      const left = [...points];
+      const error = await live(found, 'local[2]', toMs, { outputs }, async (point) => {
+        if (point !== left[0] || found.clock.now() < toMs - 2000 * left.length) return;
+        left.shift();
+        await threads.at(-1)!.terminate();
+      });
+      process.off('worker', note);
+      expect(error).toBeUndefined();
+      expect(left).toEqual([]);
+      expect(threads).toHaveLength(2 + 2 * points.length);
+      expect((await stored(found)).fingerprints).toEqual((await stored(alone)).fingerprints);
+      expectSame(found, alone);
+      expect(found.printed).toEqual(alone.printed);
+    },
+    60_000,
+  );
+
+  test('without a checkpoint its loss ends the context, which says so', async () => {
+    const error = await live(newStream(), 'local[2]', 6000, {
+      outputs: 'windows',
+      fault: 'exits behind state',
+      faultMs: 4000,
+    });
+    expect(error).toMatchObject({ code: 'WORKER_LOST' });
+    expect(error!.message).toMatch(/no checkpoint.*getOrCreate/);
+  }, 60_000);
 
   test('a function that throws fails the batch as in one thread, and the state stays as it was', async () => {
     const [alone, found] = [newStream(), newStream()];
