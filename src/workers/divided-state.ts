@@ -56,8 +56,10 @@ export class DividedState {
   #sealedBy: Team | undefined;
   #hasMerged = false;
   readonly #given = new WeakMap<Team, Promise<void>>();
-  /** Read at the first restore. */
+  /** By the last restore. */
   bytesRead = 0;
+  /** State that was nowhere else is gone: no other threads can go on. */
+  lossForGood: TidemarkError | undefined;
 
   /** `nodes`: in order of definition. */
   constructor(nodes: readonly StatefulNode<unknown>[]) {
@@ -99,7 +101,10 @@ export class DividedState {
 
   async #giveNow(team: Team): Promise<void> {
     if (this.#nodes.length === 0) return;
-    if (this.#hasMerged && this.#load === undefined) throw lostForGood();
+    if (this.#hasMerged && this.#load === undefined) {
+      this.lossForGood = lostForGood();
+      throw this.lossForGood;
+    }
     const parameters = this.#nodes.map((node) => [node.id, node.parameters] as const);
     await team.callAll('state begin', { parameters } satisfies StateBegin);
     const committed = await this.#load?.();

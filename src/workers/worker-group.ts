@@ -154,7 +154,8 @@ export class WorkerGroup {
 
   /** True: threads were lost, and there are others. */
   isLoss(error: unknown): boolean {
-    return this.#failure === undefined && error instanceof TidemarkError && error.code === 'WORKER_LOST';
+    if (this.#failure !== undefined || this.state.lossForGood !== undefined) return false;
+    return error instanceof TidemarkError && error.code === 'WORKER_LOST';
   }
 
   /** What tasks on workers have added. Counts in the task of the driver that this is called in, if it is in one. */

@@ -75,10 +75,10 @@ export function buildStateProgram(program: StateProgram): StreamingContext {
     },
   );
   const visits = byDriver
-    .map(([key, value]) => [{ key, even: value % 2 === 0 }, value] as const)
+    .map(([key, value]) => [[key, value % 2 === 0] as const, value] as const)
     .mapWithState(
-      StateSpec.function((key: { key: string }, value: number | undefined, state: State<number[]>) => {
-        if (state.isTimingOut()) return `${key.key} leaves with ${state.get().length}`;
+      StateSpec.function(([key]: readonly [string, boolean], value: number | undefined, state: State<number[]>) => {
+        if (state.isTimingOut()) return `${key} leaves with ${state.get().length}`;
         state.update([...(state.getOption() ?? []), value ?? 0].slice(-3));
         return undefined;
       })

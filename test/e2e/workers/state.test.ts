@@ -80,7 +80,7 @@ async function live(
   try {
     for (let timeMs = driven.lastBatchTimeMs; timeMs < toMs; timeMs = driven.lastBatchTimeMs) {
       await driven.runTo(timeMs + 1000);
-      await settled({ store, clock }, timeMs + 2000);
+      await Promise.race([settled({ store, clock }, timeMs + 2000), ssc.awaitTermination()]);
     }
   } catch (error) {
     return error as Error;
