@@ -2,7 +2,10 @@ import { threadId } from 'node:worker_threads';
 import { ManualClock } from '../src/base/clock.ts';
 import { SeededRandom } from '../src/base/random.ts';
 import { Seconds } from '../src/base/time.ts';
+import type { DStream } from '../src/dstream/dstream.ts';
+import { type State, StateSpec } from '../src/dstream/map-with-state.ts';
 import type { Source, SourcePlan } from '../src/sources/source.ts';
+import { MemoryStore } from '../src/storage/memory-store.ts';
 import { StreamingContext } from '../src/streaming-context.ts';
 import { threadCpuMs } from './cpu.ts';
 import { lineOf } from './lines.ts';
@@ -20,50 +23,79 @@ export interface Counted {
   readonly cpuMs: number;
 }
 
+/** `state`: every line is a key whose count is kept and stored, with a checkpoint in memory. */
+export type Work = 'words' | 'state';
+
 export interface WordCount {
   /** Runs one batch. */
   readonly runBatch: () => Promise<readonly Counted[]>;
   readonly stop: () => Promise<void>;
 }
 
-/** Word count over lines that each thread has made before: what reading them from anywhere would cost is not in it. */
-function define(master: string, environment: object, arrived: (counted: readonly Counted[]) => void): StreamingContext {
+/** Over lines that each thread has made before: what reading them from anywhere would cost is not in it. */
+function define(
+  work: Work,
+  master: string,
+  environment: object,
+  arrived: (counted: readonly Counted[]) => void,
+): StreamingContext {
   const ssc = new StreamingContext({
     appName: 'workers',
     batchInterval: Seconds(1),
     defaultParallelism: partitions,
     master,
-    module: import.meta.url,
+    module: `${import.meta.url.split('?')[0]}?${work}`,
     startReport: false,
     environment,
   });
-  ssc
-    .sourceStream(new ResidentLines())
-    .flatMap((line) => line.split(' '))
-    .filter((word) => word.length > 4)
-    .map((word): readonly [string, number] => [word, 1])
-    .reduceByKey((a, b) => a + b)
+  const lines = ssc.sourceStream(new ResidentLines(), { uid: 'lines' });
+  const counts = work === 'words' ? countWords(lines) : countLines(lines);
+  counts
     .mapPartitions((rows): Counted[] => [{ words: rows.length, thread: threadId, cpuMs: threadCpuMs() }])
     .foreachRDD(async (rdd) => arrived(await rdd.collect()));
   return ssc;
 }
 
-/** For a worker thread. */
-export function create(): StreamingContext {
-  return define('local', {}, () => {});
+function countWords(lines: DStream<string>): DStream<unknown> {
+  return lines
+    .flatMap((line) => line.split(' '))
+    .filter((word) => word.length > 4)
+    .map((word): readonly [string, number] => [word, 1])
+    .reduceByKey((a, b) => a + b);
 }
 
-export async function startWordCount(master: string): Promise<WordCount> {
+function countLines(lines: DStream<string>): DStream<unknown> {
+  const count = (key: string, one: number | undefined, state: State<number>): string => {
+    state.update((state.getOption() ?? 0) + one!);
+    return key;
+  };
+  return lines
+    .map((line): readonly [string, number] => [line.slice(0, 24), 1])
+    .mapWithState(StateSpec.function(count), { uid: 'counts' });
+}
+
+/** For a worker thread. */
+export function create(): StreamingContext {
+  return define(import.meta.url.endsWith('?state') ? 'state' : 'words', 'local', {}, () => {});
+}
+
+export async function startCount(work: Work, master: string): Promise<WordCount> {
   const clock = new ManualClock(0);
-  let arrived = (_: readonly Counted[]): void => {};
+  let counted: readonly Counted[] = [];
+  let completed = (_: readonly Counted[]): void => {};
   const environment = { clock, random: new SeededRandom(1), allowSeveral: true };
-  const ssc = define(master, environment, (counted) => arrived(counted));
+  const build = (): StreamingContext =>
+    define(work, master, environment, (parts) => {
+      counted = parts;
+    });
+  const ssc = work === 'words' ? build() : await StreamingContext.getOrCreate(new MemoryStore({ clock }), build);
+  ssc.addStreamingListener({ onBatchCompleted: () => completed(counted) });
   await ssc.start();
   let batch = 0;
   return {
     runBatch: () =>
       new Promise((resolve) => {
-        arrived = resolve;
+        completed = resolve;
         batch += 1;
         clock.advanceTo(batch * 1000);
       }),

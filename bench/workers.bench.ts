@@ -4,7 +4,7 @@ import { threadCpuMs } from './cpu.ts';
 import { median } from './median.ts';
 import { compared, alone as figure } from './result.ts';
 import { startTwoProcesses } from './two-processes.ts';
-import { linesPerBatch, startWordCount, type WordCount } from './workers-program.ts';
+import { linesPerBatch, startCount, type WordCount } from './workers-program.ts';
 
 const warmUp = 6;
 
@@ -44,10 +44,12 @@ export const bench: Bench = {
     `Word count of ${linesPerBatch.toLocaleString('en-US')} lines of ten words per batch, in four partitions, data born in the workers, ` +
     'combined before the shuffle; only the number of words of each partition goes to the driver. Wall clock of a batch, which ' +
     'needs two cores that nothing else uses; beside it the CPU time of the busiest thread, which other load moves little, and in ' +
-    'the same rounds what two processes with a bare loop get through beside one: the limit of the machine.',
+    'the same rounds what two processes with a bare loop get through beside one: the limit of the machine. And a count that is ' +
+    'kept as state for each of 100,000 keys, all of which every batch touches, stored in memory.',
   run: async ({ rounds }) => {
-    const alone = await startWordCount('local');
-    const two = await startWordCount('local[2]');
+    const state = await measureState(rounds(9));
+    const alone = await startCount('words', 'local');
+    const two = await startCount('words', 'local[2]');
     const processes = await startTwoProcesses();
     const best: { readonly byWall: number; readonly byCpu: number }[] = [];
     const [runAlone, runTwo] = [meter(alone), meter(two)];
@@ -66,21 +68,15 @@ export const bench: Bench = {
     processes.stop();
     await alone.stop();
     await two.stop();
-    const cells = (costs: readonly Cost[]): { readonly [column: string]: number } => ({
-      'ms a batch': Math.round(median(costs.map(({ wallMs }) => wallMs))),
-      'best ms': Math.round(Math.min(...costs.map(({ wallMs }) => wallMs))),
-      'busiest thread, CPU ms': Math.round(median(costs.map(({ longestMs }) => longestMs))),
-      'all threads, CPU ms': Math.round(median(costs.map(({ cpuMs }) => cpuMs))),
-      'cores used': Math.round(100 * median(costs.map(({ cpuMs, wallMs }) => cpuMs / wallMs))) / 100,
-    });
     const table = {
       title: `a batch of ${linesPerBatch.toLocaleString('en-US')} lines, on ${availableParallelism()} cores`,
       rows: [
         { threads: 'one thread', ...cells(peer) },
         { threads: 'two workers', ...cells(ours) },
+        { threads: 'one thread, state of every line', ...cells(state.peer) },
+        { threads: 'two workers, state of every line', ...cells(state.ours) },
       ],
     };
-    const perSecond = ({ wallMs }: Cost): number => (linesPerBatch * 1000) / wallMs;
     const result = compared({
       what: 'word count, two worker threads, data born in the workers, combined before the shuffle',
       against: 'one thread',
@@ -106,6 +102,58 @@ export const bench: Bench = {
         ours: best.map((limit) => limit[by]),
       });
     const limits = [limitOf('byWall', 'by the wall clock'), limitOf('byCpu', 'by CPU time')];
-    return { tables: [table], rows: [result, byCpu, ...limits] };
+    return { tables: [table], rows: [result, byCpu, ...limits, ...state.rows] };
   },
 };
+
+/** A count per line, kept as state: every batch touches every key. */
+async function measureState(rounds: number) {
+  const alone = await startCount('state', 'local');
+  const two = await startCount('state', 'local[2]');
+  const [runAlone, runTwo] = [meter(alone), meter(two)];
+  const ours: Cost[] = [];
+  const peer: Cost[] = [];
+  for (let round = -warmUp; round < rounds; round++) {
+    const [one, both] = [await runAlone(), await runTwo()];
+    if (one.words !== both.words) throw new Error(`One thread counts ${one.words} lines, two workers ${both.words}.`);
+    if (round < 0) continue;
+    peer.push(one);
+    ours.push(both);
+  }
+  await alone.stop();
+  await two.stop();
+  const what = `mapWithState of ${linesPerBatch.toLocaleString('en-US')} keys, all touched by every batch, with a checkpoint`;
+  const rows = [
+    compared({
+      what: `${what}, two worker threads`,
+      against: 'one thread',
+      unit: 'lines per second',
+      ours: ours.map(perSecond),
+      peer: peer.map(perSecond),
+      better: 'more',
+    }),
+    compared({
+      what: 'the same by the CPU time of the busiest thread',
+      against: 'one thread',
+      unit: 'lines per CPU second',
+      ours: ours.map(({ longestMs }) => (linesPerBatch * 1000) / longestMs),
+      peer: peer.map(({ longestMs }) => (linesPerBatch * 1000) / longestMs),
+      better: 'more',
+    }),
+  ];
+  return { ours, peer, rows };
+}
+
+function perSecond({ wallMs }: Cost): number {
+  return (linesPerBatch * 1000) / wallMs;
+}
+
+function cells(costs: readonly Cost[]): { readonly [column: string]: number } {
+  return {
+    'ms a batch': Math.round(median(costs.map(({ wallMs }) => wallMs))),
+    'best ms': Math.round(Math.min(...costs.map(({ wallMs }) => wallMs))),
+    'busiest thread, CPU ms': Math.round(median(costs.map(({ longestMs }) => longestMs))),
+    'all threads, CPU ms': Math.round(median(costs.map(({ cpuMs }) => cpuMs))),
+    'cores used': Math.round(100 * median(costs.map(({ cpuMs, wallMs }) => cpuMs / wallMs))) / 100,
+  };
+}
