@@ -1,4 +1,7 @@
+/** Of an even number of values the mean of the two in the middle: neither side of a comparison is flattered. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  const half = sorted.length / 2;
+  const above = sorted[Math.floor(half)] ?? Number.NaN;
+  return Number.isInteger(half) && half > 0 ? (sorted[half - 1]! + above) / 2 : above;
 }

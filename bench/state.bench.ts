@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
+import { setImmediate } from 'node:timers/promises';
 import { ByteWriter } from '../src/base/byte-writer.ts';
 import { hashKey, keyIdentity } from '../src/base/canonical-key.ts';
 import { sha256Hex } from '../src/base/checksum.ts';
@@ -78,7 +79,9 @@ async function measured(
   return { state, batchMs, turnMs: turns.longestMs, delayMs: delay.max / 1e6, gcMs, bytesPerKey };
 }
 
-function memory(): number {
+async function memory(): Promise<number> {
+  // What was measured before is held until its last call has returned.
+  await setImmediate();
   globalThis.gc?.();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
@@ -97,9 +100,9 @@ function filledMaps(keys: number): Maps {
 }
 
 async function plainMaps(keys: number): Promise<{ rows: Row[]; classic: Written }> {
-  const before = memory();
+  const before = await memory();
   const maps = filledMaps(keys);
-  const bytesPerKey = (memory() - before) / keys;
+  const bytesPerKey = ((await memory()) - before) / keys;
   let n = 0;
   const batch = (encodes: boolean) => async (touched: Uint32Array, turns: Turns) => {
     n += 1;
@@ -151,7 +154,7 @@ async function table(
   keys: number,
   { cellsMax, batches }: { readonly cellsMax: number; readonly batches: number },
 ): Promise<Measured> {
-  const before = memory();
+  const before = await memory();
   const state = newTable(cellsMax);
   fill(state, keys);
   let n = 0;
@@ -189,7 +192,7 @@ function* update(partition: StatePartition, keys: readonly string[], n: number):
 
 /** The same batch as a program has it: rows of a source, shuffled to the keys' partitions, and mapWithState on them. */
 async function operator(keys: number): Promise<Measured> {
-  const before = memory();
+  const before = await memory();
   let turns = new Turns();
   const stream = new StateStream<readonly [string, number]>({
     partitions: newTable().numPartitions,
@@ -249,7 +252,7 @@ async function measuredTable(
   };
   await manifest(new Turns());
   const stateBytes = manifestBytes;
-  const bytesPerKey = (memory() - memoryBefore) / keys;
+  const bytesPerKey = ((await memory()) - memoryBefore) / keys;
   manifestBytes = 0;
   manifestMs = 0;
   let logBytes = 0;

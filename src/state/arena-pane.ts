@@ -19,11 +19,24 @@ import {
 } from './pane.ts';
 import { type EntryBody, readBody, writeGap } from './state-codec.ts';
 
+// What is expected may be wrong by far, where partitions are not those of before.
+const entriesAtFirstMax = 2048;
+const bytesAtFirstMax = 256 * 1024;
+
 /** A pane as encoded bytes, an arena per bucket: for many keys. Values are decoded when they are read. */
 export class ArenaPane implements Pane {
   readonly #arenas: (EntryArena | undefined)[] = new Array(bucketCount).fill(undefined);
   readonly #touched = new Set<EntryArena>();
+  /** What an arena begins with. */
+  readonly #entriesAtFirst: number;
+  readonly #bytesAtFirst: number;
   #size = 0;
+
+  /** It will have about `expected` keys, in entries of about `entryBytes`: half of that is made room for at once. */
+  constructor(expected = 0, entryBytes = 0) {
+    this.#entriesAtFirst = Math.min(expected / 2 / bucketCount, entriesAtFirstMax);
+    this.#bytesAtFirst = Math.min(this.#entriesAtFirst * entryBytes, bytesAtFirstMax);
+  }
 
   get size(): number {
     return this.#size;
@@ -86,7 +99,7 @@ export class ArenaPane implements Pane {
     const bucket = bucketOf(keyHash);
     let arena = this.#arenas[bucket];
     if (arena === undefined) {
-      arena = new EntryArena();
+      arena = new EntryArena(this.#entriesAtFirst, this.#bytesAtFirst);
       this.#arenas[bucket] = arena;
     }
     return arena;

@@ -54,12 +54,12 @@ export class CommittedPanes {
     return committed instanceof ArenaPane || (committed?.size ?? 0) + more > this.#share.cellsMax;
   }
 
-  /** The pane, in the form that fits it with `more` keys. */
-  paneFor(pane: number, more: number): Pane {
+  /** The pane, in the form that fits it with `more` keys; in entries of about `entryBytes`, where that is known. */
+  paneFor(pane: number, more: number, entryBytes: number = 0): Pane {
     const committed = this.#panes.get(pane);
     const isLarge = this.isLarge(pane, more);
     if (committed !== undefined && (!isLarge || committed instanceof ArenaPane)) return committed;
-    const next = isLarge ? new ArenaPane() : new CellPane(pane);
+    const next = isLarge ? new ArenaPane(entryBytes === 0 ? 0 : more, entryBytes) : new CellPane(pane);
     if (committed instanceof CellPane) for (const [id, entry] of committed.entries()) next.set(id, entry);
     this.#panes.set(pane, next);
     return next;
@@ -123,7 +123,7 @@ export class CommittedPanes {
     const { sums } = this.#share;
     const stamp: Stamp = { hash: 0, schema: 1, size: 0, keyHash, slot: -1, epoch: 0 };
     const there = this.#panes.get(pane);
-    const target = there instanceof ArenaPane ? there : this.paneFor(pane, this.#missing(pane, expected));
+    const target = there instanceof ArenaPane ? there : this.paneFor(pane, this.#missing(pane, expected), end - start);
     if (kind === 'removed') {
       const id = identityAt(source, start, keyEnd);
       if (target.stampOf(id, stamp)) sums.subtract(stamp);

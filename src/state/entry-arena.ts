@@ -53,14 +53,14 @@ interface EntryFacts {
  * A rewrite moves at most one bucket, so no call takes longer than copying one.
  */
 export class EntryArena {
-  bytes = Buffer.allocUnsafeSlow(bytesAtFirst);
-  #index = new Int32Array(slotsAtFirst * 2);
-  #records = new Int32Array(slotsAtFirst * words);
+  bytes: Buffer;
+  #index: Int32Array;
+  #records: Int32Array<ArrayBuffer>;
   /** The same memory. */
-  #ordinals = new Float64Array(this.#records.buffer);
+  #ordinals: Float64Array;
   /** Only where times are kept. */
   #times: Float64Array | undefined;
-  #capacity = slotsAtFirst;
+  #capacity: number;
   #epoch = ++lastEpoch;
   #slots = 0;
   #live = 0;
@@ -70,6 +70,15 @@ export class EntryArena {
   #isSorted = true;
   /** No living entry is older. */
   #oldestMs = Number.POSITIVE_INFINITY;
+
+  /** Has room for so many entries and bytes, so that it needn't grow step by step to them. */
+  constructor(entries = 0, bytes = 0) {
+    this.#capacity = Math.max(slotsAtFirst, 2 ** Math.ceil(Math.log2(Math.max(1, entries))));
+    this.bytes = Buffer.allocUnsafeSlow(Math.max(bytesAtFirst, Math.ceil(bytes)));
+    this.#index = new Int32Array(this.#capacity * 2);
+    this.#records = new Int32Array(this.#capacity * words);
+    this.#ordinals = new Float64Array(this.#records.buffer);
+  }
 
   /** Another one after slots have changed hands. */
   get epoch(): number {
