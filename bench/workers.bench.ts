@@ -86,15 +86,7 @@ export const bench: Bench = {
       better: 'more',
       atLeast: 1.6,
     });
-    const byCpu = compared({
-      what: 'the same by the CPU time of the busiest thread',
-      against: 'one thread',
-      unit: 'lines per CPU second',
-      ours: ours.map(({ longestMs }) => (linesPerBatch * 1000) / longestMs),
-      peer: peer.map(({ longestMs }) => (linesPerBatch * 1000) / longestMs),
-      better: 'more',
-      note: 'what two cores that nothing else uses would give at best',
-    });
+    const byCpu = byBusiestThread(ours, peer, 'what two cores that nothing else uses would give at best');
     const limitOf = (by: keyof (typeof best)[number], what: string) =>
       figure({
         what: `the limit of the machine ${what}: a bare loop in two processes`,
@@ -132,16 +124,22 @@ async function measureState(rounds: number) {
       peer: peer.map(perSecond),
       better: 'more',
     }),
-    compared({
-      what: 'the same by the CPU time of the busiest thread',
-      against: 'one thread',
-      unit: 'lines per CPU second',
-      ours: ours.map(({ longestMs }) => (linesPerBatch * 1000) / longestMs),
-      peer: peer.map(({ longestMs }) => (linesPerBatch * 1000) / longestMs),
-      better: 'more',
-    }),
+    byBusiestThread(ours, peer),
   ];
   return { ours, peer, rows };
+}
+
+function byBusiestThread(ours: readonly Cost[], peer: readonly Cost[], note?: string) {
+  const perCpuSecond = ({ longestMs }: Cost): number => (linesPerBatch * 1000) / longestMs;
+  return compared({
+    what: 'the same by the CPU time of the busiest thread',
+    against: 'one thread',
+    unit: 'lines per CPU second',
+    ours: ours.map(perCpuSecond),
+    peer: peer.map(perCpuSecond),
+    better: 'more',
+    ...(note === undefined ? {} : { note }),
+  });
 }
 
 function perSecond({ wallMs }: Cost): number {
